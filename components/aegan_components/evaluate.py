@@ -1,0 +1,38 @@
+"""Step 4: scores, report, verdict."""
+
+from kfp import dsl
+
+from aegan_components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
+def evaluate(
+    config: str,
+    root: str,
+    dataset_uri: str,
+    autoencoder_uri: str,
+    gan_uri: str,
+    reuse: bool,
+    metrics: dsl.Output[dsl.Metrics],
+    report: dsl.Output[dsl.HTML],
+    evaluation_uri: dsl.OutputPath(str),  # type: ignore[valid-type]
+) -> str:
+    """Score what was trained; returns the verdict, `passed` or `rejected`.
+
+    The verdict is the component's one returned value because conditions of local runs resolve no
+    other kind of output.
+    """
+    import math
+    from pathlib import Path
+
+    from aegan.stages import evaluate
+
+    result = evaluate.run(config, root, dataset_uri, autoencoder_uri, gan_uri, reuse=reuse)
+    for name, value in result.summary.items():
+        if isinstance(value, float) and math.isfinite(value):  # NaN kills a task
+            metrics.log_metric(name, value)
+    page = evaluate.read_report(result)
+    Path(report.path).write_bytes(page)
+    Path(evaluation_uri).parent.mkdir(parents=True, exist_ok=True)
+    Path(evaluation_uri).write_text(result.uri)
+    return str(result.summary["verdict"])

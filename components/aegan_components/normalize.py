@@ -1,0 +1,17 @@
+"""Step 1: raw data to a normalised dataset."""
+
+from kfp import dsl
+
+from aegan_components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
+def normalize(
+    config: str, root: str, run_id: str, reuse: bool, dataset: dsl.Output[dsl.Dataset]
+) -> str:
+    """Read, split and scale the source; returns the dataset's URI."""
+    from aegan.stages import normalize
+
+    result = normalize.run(config, root, run_id, reuse=reuse)
+    dataset.metadata.update({"location": result.uri, **result.summary})
+    return result.uri

@@ -1,0 +1,24 @@
+"""Step 5: a new version in the registry, and the alias on it."""
+
+from kfp import dsl
+
+from aegan_components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
+def publish(
+    config: str,
+    root: str,
+    dataset_uri: str,
+    autoencoder_uri: str,
+    gan_uri: str,
+    evaluation_uri: str,
+    reuse: bool,
+) -> str:
+    """Publish what passed the gate; returns the version's URI."""
+    from aegan.stages import publish
+
+    result = publish.run(
+        config, root, dataset_uri, autoencoder_uri, gan_uri, evaluation_uri, reuse=reuse
+    )
+    return str(result.summary["uri"])

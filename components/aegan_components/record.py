@@ -1,0 +1,13 @@
+"""The exit handler: the run's record, whatever happened."""
+
+from kfp import dsl
+
+from aegan_components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
+def record(config: str, root: str, run_id: str, status: dsl.PipelineTaskFinalStatus) -> None:
+    """Write `<root>/runs/<run id>/run.json`."""
+    from aegan.stages import record
+
+    record.run(config, root, run_id, status.state, status.error_message or "")

@@ -1,0 +1,22 @@
+"""Step 3: the mixture and the GAN."""
+
+from kfp import dsl
+
+from aegan_components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
+def train_gan(
+    config: str,
+    root: str,
+    dataset_uri: str,
+    autoencoder_uri: str,
+    reuse: bool,
+    model: dsl.Output[dsl.Model],
+) -> str:
+    """Train and export the samplers; returns the URI of their outputs."""
+    from aegan.stages import train_gan
+
+    result = train_gan.run(config, root, dataset_uri, autoencoder_uri, reuse=reuse)
+    model.metadata.update({"location": result.uri, **result.summary})
+    return result.uri

@@ -1,0 +1,205 @@
+"""The command line. Heavy modules are imported inside commands: `aegan --help` must be instant.
+
+Exit codes: 0 done (for `run`: published), 1 failed, 2 wrong usage, 3 rejected by the gate,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+import aegan
+from aegan.errors import AeganError, DependencyError
+
+REJECTED = 3
+DEFAULT_ROOT = "aegan-root"
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class _Group(click.Group):
+    """Turns expected errors into one message and an exit code of 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AeganError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(1)
+        except BrokenPipeError:  # `aegan … | head` closed early
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for the interpreter's last flush)
+            sys.exit(1)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(aegan.__version__, prog_name="aegan")
+def main() -> None:
+    """Train autoencoders and GANs on your data as a Kubeflow pipeline, and use what was published."""
+
+
+def _config_options(command: Command) -> Command:
+    command = click.argument("config", metavar="CONFIG|PRESET")(command)
+    return click.option(
+        "--set",
+        "overrides",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="Override a setting, e.g. gan.steps=500.",
+    )(command)
+
+
+@main.command()
+@_config_options
+@click.option("--root", default=DEFAULT_ROOT, show_default=True, help="Folder or gs:// path for all outputs.")
+@click.option("--no-cache", is_flag=True, help="Compute every stage anew, checkpoints included.")
+@click.option("--json", "as_json", is_flag=True, help="Print the run's record instead of a summary.")
+def run(config: str, overrides: tuple[str, ...], root: str, no_cache: bool, as_json: bool) -> None:
+    """Run the whole pipeline on this machine. Running it again continues where it stopped."""
+    from aegan.config import load_config
+
+    settings = load_config(config, overrides)
+    record = _run(settings, root, reuse=not no_cache)
+    if as_json:
+        click.echo(json.dumps(record, indent=2, sort_keys=True))
+    elif record["status"] in ("published", "rejected"):
+        from aegan_pipelines.summary import summarize
+
+        click.echo(summarize(record, root))
+    else:
+        click.echo(f"error: the run failed; its whole log is {record['log']}", err=True)
+    sys.exit({"published": 0, "rejected": REJECTED}.get(record["status"], 1))
+
+
+def _run(settings: Any, root: str, *, reuse: bool) -> dict[str, Any]:
+    try:
+        from aegan_pipelines.local_runner import run_locally
+        from aegan_pipelines.pipeline import build  # noqa: F401 (fails early without kfp)
+    except ImportError as error:
+        raise _missing("running pipelines", "train,pipelines", error) from None
+    from rich.console import Console
+
+    from aegan_pipelines.display import Display
+
+    console = Console(stderr=True)
+    display = Display(console)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        return run_locally(
+            settings,
+            root,
+            reuse=reuse,
+            show=display.show,
+            progress_seconds=0.5 if console.is_terminal else 10.0,
+        )
+    except KeyboardInterrupt:
+        display.close()
+        click.echo("interrupted; the same command continues from here", err=True)
+        sys.exit(130)
+    finally:
+        display.close()
+
+
+@main.command("compile")
+@_config_options
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The package to write (.yaml).")
+@click.option("--root", help="Default of the pipeline's parameter `root`.")
+def compile_(config: str, overrides: tuple[str, ...], output: Path, root: str | None) -> None:
+    """Write the pipeline as a package for a Kubeflow cluster."""
+    from aegan.config import load_config
+
+    settings = load_config(config, overrides)
+    if output.suffix not in (".yaml", ".yml"):
+        raise click.UsageError(f"-o {output}: expected a name ending in .yaml")
+    try:
+        from aegan_pipelines.pipeline import compile_package
+    except ImportError as error:
+        raise _missing("compiling pipelines", "pipelines", error) from None
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        compile_package(settings, output, root)
+    except OSError as error:
+        raise AeganError(f"cannot write {output}: {error.strerror}") from None
+    click.echo(f"wrote {output}", err=True)
+
+
+@main.command()
+@click.argument("model")
+@click.option("-n", "count", default=64, show_default=True, type=click.IntRange(1), help="How many.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="The same seed gives the same samples.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="A .png (grid) or .npz.")
+def sample(model: str, count: int, seed: int | None, output: Path) -> None:
+    """Draw new examples from MODEL, e.g. ROOT/models/digits@champion."""
+    if output.suffix not in (".png", ".npz"):
+        raise click.UsageError(f"-o {output}: expected a name ending in .png or .npz")
+    from aegan_pipelines.sampling import write_samples
+
+    write_samples(aegan.load(model), count, seed, output)
+    click.echo(f"wrote {count} samples to {output}", err=True)
+
+
+@main.group()
+def models() -> None:
+    """Look at what was published."""
+
+
+@models.command("list")
+@click.option("--root", default=DEFAULT_ROOT, show_default=True, help="Folder or gs:// path of the registry.")
+@click.option("--json", "as_json", is_flag=True)
+def list_(root: str, as_json: bool) -> None:
+    """List models, versions and aliases."""
+    registry = aegan.Registry(root)
+    rows = []
+    for name in registry.names():
+        aliases = registry.aliases(name)
+        for version in registry.versions(name):
+            pointing = [alias for alias, target in aliases.items() if target.version == version]
+            rows.append({"name": name, "version": version, "aliases": pointing})
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        click.echo(f"no models are published in {root}", err=True)
+    for row in rows:
+        click.echo(f"{row['name']:<24}{row['version']}  {' '.join(sorted(row['aliases']))}".rstrip())
+
+
+@models.command()
+@click.argument("model")
+@click.option("--json", "as_json", is_flag=True)
+def show(model: str, as_json: bool) -> None:
+    """Show a version: where it is, what it reached, what it consists of."""
+    from aegan_pipelines.summary import describe_version, version_facts
+
+    facts = version_facts(model)
+    click.echo(json.dumps(facts, indent=2, sort_keys=True) if as_json else describe_version(facts))
+
+
+@models.command()
+@click.argument("model")
+def verify(model: str) -> None:
+    """Check every file of a version against its manifest."""
+    import tempfile
+
+    from aegan.registry import parse_reference
+
+    root, name, reference = parse_reference(model)
+    registry = aegan.Registry(root)
+    version, digest = registry.resolve(name, reference)
+    with tempfile.TemporaryDirectory() as scratch:
+        registry.fetch(name, version, Path(scratch), digest)
+    files = len(registry.manifest(name, version).files)
+    click.echo(f"{name} {version}: {files} files as published, root digest {digest}")
+
+
+def _missing(what: str, extra: str, error: ImportError) -> DependencyError:
+    return DependencyError(
+        f"{what} needs a part that is not installed ({error.name}): pip install 'aegan[{extra}]'"
+    )

@@ -1,0 +1,55 @@
+"""What a local run looks like: a line as each stage starts and ends, progress in between."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+BAR_WIDTH = 24
+EVENT = re.compile(r"^\s*aegan (?P<stage>\w+) (?P<event>\w+): ?(?P<text>.*)$")
+_STYLES = {"error": "bold red", "warning": "yellow", "done": "green", "reused": "cyan"}
+_WORDS = {"start": "started", "done": "done", "reused": "reused,", "error": "failed:"}
+
+
+class Display:
+    """Shows narrated events on a rich console: a live line on a terminal, plain lines in a log."""
+
+    def __init__(self, console: Any):
+        """Take the console, usually of stderr."""
+        self._console = console
+        self._live: Any = None
+
+    def show(self, stage: str, event: str, text: str) -> None:
+        """Show one event."""
+        if event == "progress" and self._console.is_terminal:
+            self._update(f"{stage:<18}{_bar(text)}  {text}")
+            return
+        self.close()
+        if event == "record":
+            return
+        line = f"{stage:<18}{_WORDS.get(event, '')} {text}".replace("  ", " " * 2)
+        self._console.print(
+            line.rstrip(), style=_STYLES.get(event), markup=False, highlight=False, soft_wrap=True
+        )
+
+    def close(self) -> None:
+        """Remove the live line."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _update(self, text: str) -> None:
+        from rich.live import Live
+        from rich.text import Text
+
+        line = Text(text, overflow="ellipsis", no_wrap=True)
+        if self._live is None:
+            self._live = Live(line, console=self._console, transient=True, auto_refresh=False)
+            self._live.start()
+        self._live.update(line, refresh=True)
+
+
+def _bar(text: str) -> str:
+    match = re.search(r"\((\d+)%\)", text)
+    full = BAR_WIDTH * int(match[1]) // 100 if match else 0
+    return "━" * full + "─" * (BAR_WIDTH - full)

@@ -1,0 +1,141 @@
+"""`aegan run`: the compiled pipeline on this machine, readable while it runs, one record at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from aegan.config import Config
+from aegan.errors import AeganError
+from aegan.narration import INTERVAL_VARIABLE
+from aegan.store import check_writable, open_store
+from aegan_pipelines.display import EVENT
+
+GRACE_SECONDS = 10.0
+LOG_TAIL_LINES = 25
+
+
+def run_locally(
+    config: Config,
+    root: str,
+    *,
+    reuse: bool,
+    show: Callable[[str, str, str], None],
+    progress_seconds: float,
+) -> dict[str, Any]:
+    """Compile the pipeline, run the package under kfp.local, return the run's record.
+
+    Args:
+        config: what to run.
+        root: folder or bucket path where everything of this project lies.
+        reuse: whether stages whose inputs did not change may be reused.
+        show: is told each event: stage, kind, text.
+        progress_seconds: between two progress events of a stage.
+
+    Raises:
+        AeganError: the root cannot be written to, or the run ended without a record.
+    """
+    from aegan_pipelines.pipeline import compile_package
+
+    store = open_store(root)
+    check_writable(store)
+    with tempfile.TemporaryDirectory(prefix="aegan-run-") as scratch:
+        package = Path(scratch) / "pipeline.yaml"
+        compile_package(config, package, store.uri)
+        return run_package(
+            package, store.uri, reuse=reuse, show=show, progress_seconds=progress_seconds
+        )
+
+
+def run_package(
+    package: Path,
+    root: str,
+    *,
+    reuse: bool,
+    show: Callable[[str, str, str], None],
+    progress_seconds: float,
+) -> dict[str, Any]:
+    """Run a compiled package under kfp.local; see `run_locally`."""
+    lines: list[str] = []
+    record_uri = None
+    failed = False
+    with (
+        tempfile.TemporaryDirectory(prefix="aegan-kfp-") as scratch,
+        _driver(package, {"root": root, "reuse": reuse}, scratch, progress_seconds) as process,
+    ):
+        for line in process.stdout or ():
+            lines.append(line)
+            if match := EVENT.match(line):
+                stage, event, text = match["stage"], match["event"], match["text"]
+                if event == "record":
+                    record_uri = text
+                failed = failed or event == "error"
+                show(stage, event, text)
+    if record_uri is None:
+        tail = "".join(lines[-LOG_TAIL_LINES:])
+        raise AeganError(f"the pipeline ended without a record; the end of its log:\n{tail}")
+    return _read_record(record_uri, lines, explained=failed)
+
+
+def _read_record(uri: str, lines: list[str], *, explained: bool) -> dict[str, Any]:
+    folder, _, name = uri.rpartition("/")
+    store = open_store(folder)
+    store.write("log.txt", "".join(lines).encode())
+    record: dict[str, Any] = json.loads(store.read(name) or b"{}")
+    record["log"] = f"{folder}/log.txt"
+    if record["status"] == "failed" and not explained:
+        # A step that was killed says nothing: what is at the end of the log is all there is.
+        tail = "".join(lines[-LOG_TAIL_LINES:])
+        raise AeganError(f"a step ended without an error of its own; the end of the log:\n{tail}")
+    return record
+
+
+@contextlib.contextmanager
+def _driver(
+    package: Path, arguments: dict[str, Any], scratch: str, progress_seconds: float
+) -> Iterator[subprocess.Popen[str]]:
+    """The driver in its own process group, which does not outlive this block."""
+    environment = os.environ | {
+        INTERVAL_VARIABLE: str(progress_seconds),
+        # A folder of the user's named like a package (docker/) must not shadow it.
+        "PYTHONSAFEPATH": "1",
+        "PYTHONUNBUFFERED": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    command = [sys.executable, "-m", "aegan_pipelines.local_driver", str(package)]
+    process = subprocess.Popen(
+        [*command, json.dumps(arguments), scratch],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=environment,
+        start_new_session=True,
+    )
+    try:
+        yield process
+        process.wait()
+    finally:
+        _end_group(process)
+
+
+def _end_group(process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + GRACE_SECONDS
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        while time.monotonic() < deadline:
+            process.poll()
+            os.killpg(process.pid, 0)  # raises when the last of them has gone
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

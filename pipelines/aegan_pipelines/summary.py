@@ -1,0 +1,97 @@
+"""Texts that tell a person what a run or a version is."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import aegan
+from aegan.registry import parse_reference
+from aegan.store import open_store
+
+BASELINES = (
+    ("mixture", "Gaussian mixture on codes"),
+    ("gaussian", "single Gaussian on codes"),
+    ("real_train", "real training data"),
+)
+
+
+def summarize(record: dict[str, Any], root: str) -> str:
+    """How a finished run ended: verdict, scores beside their baselines, report, what to do next."""
+    evaluation = record["stages"]["evaluate"]
+    report = open_store(f"{evaluation['outputs']}/report")
+    metrics = json.loads(report.read("metrics.json") or b"{}")
+    verdict = json.loads(report.read("verdict.json") or b"{}")
+    lines = ["", *scores(metrics, verdict), ""]
+    missed = [check for check in verdict["checks"] if not check["passed"]]
+    for check in missed:
+        bound = f"at least {check['min']}" if check["min"] is not None else f"at most {check['max']}"
+        lines.append(f"threshold missed: {check['metric']} is {check['value']}, expected {bound}")
+    lines.append(f"report     {_short(report.uri)}/report.html")
+    if record["status"] == "rejected":
+        return "\n".join([*lines, "published  nothing: the gate rejected this model"])
+    alias = f"{_short(root)}/models/{record['name']}@{record['alias']}"
+    lines.append(f"published  {alias} → {record['model'].rsplit('/', 1)[-1]}")
+    return "\n".join([*lines, f"sample     aegan sample {alias} -n 64 --seed 7 -o grid.png"])
+
+
+def scores(metrics: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
+    """The scores as aligned lines."""
+    headline, rows = metrics["headline"], metrics["generation"]
+    lines = [
+        f"{'reconstruction':<34}{'MSE':>9}",
+        f"  {'autoencoder':<32}{headline['reconstruction_mse']:>9.5f}",
+        f"  {'PCA, as many components':<32}{headline['pca_reconstruction_mse']:>9.5f}",
+        "",
+        f"{'generation':<34}{'Fréchet':>9}{'precision':>11}{'recall':>9}{'coverage':>10}",
+    ]
+    for key, title in (("gan", "GAN"), *BASELINES):
+        row = rows[key]
+        mark = " (selected)" if key == verdict["selected"] else ""
+        lines.append(
+            f"  {title + mark:<32}{row['frechet_distance']:>9.3f}{row['precision']:>11.3f}"
+            f"{row['recall']:>9.3f}{row['coverage']:>10.3f}"
+        )
+    return lines
+
+
+def version_facts(uri: str) -> dict[str, Any]:
+    """What is known of a published version, read from its own files."""
+    root, name, reference = parse_reference(uri)
+    registry = aegan.Registry(root)
+    version, digest = registry.resolve(name, reference)
+    location = registry.uri(name, version)
+    report = open_store(f"{location}/report")
+    pointing = {key: vars(alias) for key, alias in registry.aliases(name).items()}
+    return {
+        "name": name,
+        "version": version,
+        "digest": digest,
+        "uri": location,
+        "aliases": {key: alias for key, alias in pointing.items() if alias["version"] == version},
+        "files": dict(registry.manifest(name, version).files),
+        "metrics": json.loads(report.read("metrics.json") or b"{}"),
+        "verdict": json.loads(report.read("verdict.json") or b"{}"),
+    }
+
+
+def describe_version(facts: dict[str, Any]) -> str:
+    """Facts for a person to read."""
+    lines = [
+        f"{facts['name']} {facts['version']}",
+        f"digest   {facts['digest']}",
+        f"at       {facts['uri']}",
+    ]
+    for alias, target in facts["aliases"].items():
+        lines.append(f"alias    {alias}, since {target['at'][:19]}Z by {target['by']}: {target['reason']}")
+    lines.append(f"files    {len(facts['files'])}")
+    return "\n".join([*lines, "", *scores(facts["metrics"], facts["verdict"])])
+
+
+def _short(path: str) -> str:
+    """A path relative to where the person is, if that is shorter."""
+    if "://" in path:
+        return path
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(path) else path

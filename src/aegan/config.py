@@ -1,0 +1,378 @@
+"""What a run is: one strict, typed tree read from one YAML file.
+
+Every field is documented here and nowhere else; the file is validated as a whole before anything
+runs, and all its mistakes are reported at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Hashable, Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from aegan.errors import ConfigError
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NAME_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
+
+MetricName = Literal[
+    "reconstruction_mse",
+    "reconstruction_mse_ratio_to_pca",
+    "frechet_distance",
+    "frechet_distance_ratio_to_gaussian",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+]
+
+
+class Section(BaseModel):
+    """A part of the configuration: immutable, with unknown keys and wrong types refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Data(Section):
+    """Where the examples come from and how they are split."""
+
+    source: str
+    """`digits` (scikit-learn's), or a file or folder, local or `gs://`: IDX (plain or gzip), .npy, .npz."""
+    format: Literal["auto", "digits", "idx", "npy", "npz"] = "auto"
+    kind: Literal["image", "tabular", "sequence"] = "image"
+    """Shape of one example: image [H, W] or [H, W, C], tabular [D], sequence [T, C]."""
+    validation_fraction: Fraction = 0.1
+    test_fraction: Fraction = 0.1
+    """Ignored where the source has a test set of its own."""
+    sha256: dict[str, str] = {}
+    """Expected digest of each source file, by file name; files not named are not checked."""
+
+
+class Normalize(Section):
+    """How raw values become the numbers the networks see."""
+
+    method: Literal["minmax", "standard"] = "minmax"
+    """`minmax` scales to [0, 1], `standard` to mean 0 and deviation 1; fitted on the training split.
+
+    One scale for an image, one per column of a table, one per channel of a sequence.
+    """
+
+
+class Training(Section):
+    """What the two training stages share."""
+
+    batch_size: PositiveInt = 256
+    learning_rate: PositiveFloat = 1e-3
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """`cosine` decays the learning rate to zero over the budget of steps."""
+    checkpoint_seconds: PositiveFloat = 60.0
+    """Wall-clock seconds between checkpoints."""
+    compiler: Literal["auto", "xla", "graph"] = "auto"
+    """`auto` picks the faster for the network and the device (see `training.use_xla`)."""
+
+
+class Autoencoder(Training):
+    """The autoencoder: minimises the mean squared error between x and decode(encode(x))."""
+
+    network: Literal["dense", "conv"] = "dense"
+    hidden: list[PositiveInt] = Field(default=[512, 256], min_length=1)
+    """Units of each hidden dense layer, or filters of each halving of the resolution (conv)."""
+    latent_size: PositiveInt = 32
+    steps: PositiveInt = 5000
+    validate_every: PositiveInt = 200
+    """Steps between evaluations of the validation loss."""
+    patience: PositiveInt | None = None
+    """Stop after this many evaluations without a better validation loss; none: never."""
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decoupled weight decay (AdamW); 0 is plain Adam."""
+
+
+class Gan(Training):
+    """The generative adversarial network, on the autoencoder's codes or on the data itself."""
+
+    space: Literal["latent", "data"] = "latent"
+    prior: Literal["mixture", "normal"] = "mixture"
+    """What the generator starts from: a Gaussian mixture fitted to the codes, or N(0, I)."""
+    components: PositiveInt = 50
+    """Components of the Gaussian mixture (also the baseline that the GAN has to beat)."""
+    noise_size: PositiveInt = 16
+    """Normal dimensions drawn besides the mixture's, or all of them with `prior: normal`."""
+    network: Literal["dense", "conv"] = "dense"
+    """`conv` is for images in `space: data`."""
+    hidden: list[PositiveInt] = Field(default=[256, 256, 256], min_length=1)
+    objective: Literal["relativistic", "minimax", "non_saturating"] = "relativistic"
+    gamma: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.3
+    """Weight of the zero-centred gradient penalties R1 and R2 on the discriminator (gamma/2 each)."""
+    steps: PositiveInt = 5000
+    learning_rate: PositiveFloat = 2e-4
+    beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Adam's first-moment decay, for both networks."""
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Decay of the moving average of the generator's weights, which is what is published."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_choice(cls, values: Any) -> Any:
+        """In data space there is no mixture of codes; the other objectives need no penalty."""
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        if values.get("space") == "data":
+            values.setdefault("prior", "normal")
+            values.setdefault("objective", "non_saturating")
+            values.setdefault("beta_1", 0.5)
+        if values.get("objective") in ("minimax", "non_saturating"):
+            values.setdefault("gamma", 0.0)
+        return values
+
+    @model_validator(mode="after")
+    def _possible(self) -> Gan:
+        if self.space == "data" and self.prior == "mixture":
+            raise ValueError(
+                "`prior: mixture` is a mixture of the autoencoder's codes and needs `space: latent`;"
+                " use `prior: normal` with `space: data`"
+            )
+        if self.space == "latent" and self.network == "conv":
+            raise ValueError(
+                "`network: conv` needs images and a code is a vector;"
+                " use `network: dense`, or `space: data`"
+            )
+        return self
+
+
+class Bound(Section):
+    """A threshold of the gate: the metric must not be above `max` nor below `min`."""
+
+    max: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    min: Annotated[float, Field(allow_inf_nan=False)] | None = None
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> Bound:
+        if self.max is None and self.min is None:
+            raise ValueError("give `max`, `min` or both")
+        return self
+
+
+class Evaluation(Section):
+    """What is measured and what a model must reach to be published."""
+
+    samples: Annotated[int, Field(ge=50)] = 10_000
+    """Most examples and samples that each generative score compares."""
+    neighbours: PositiveInt = 5
+    """k of precision, recall, density and coverage."""
+    feature_steps: PositiveInt = 1500
+    """Training steps of the classifier whose features the scores are computed in."""
+    thresholds: dict[MetricName, Bound] = {}
+    """The gate: a model that misses one of these is not published."""
+
+
+class Publish(Section):
+    """Under which name a model that passed the gate can be loaded."""
+
+    alias: Annotated[str, Field(pattern=NAME_PATTERN)] = "champion"
+
+
+class Compute(Section):
+    """What each step gets on a cluster; a laptop ignores it."""
+
+    image: str = "aegan/aegan-python:0.1.0"
+    """By digest or immutable tag."""
+    cpu: Annotated[str, Field(pattern=r"^\d+(\.\d+)?m?$")] = "2"
+    memory: Annotated[str, Field(pattern=r"^\d+(\.\d+)?(Ki|Mi|Gi|K|M|G)?$")] = "8Gi"
+    accelerator: str = "nvidia.com/gpu"
+    """Kubernetes resource name of the accelerator of the two training stages."""
+    accelerator_count: Annotated[int, Field(ge=0)] = 0
+    retries: Annotated[int, Field(ge=0)] = 3
+
+    @model_validator(mode="after")
+    def _immutable_image(self) -> Compute:
+        name = self.image.rsplit("/", 1)[-1]
+        tag = name.partition(":")[2]
+        if "@sha256:" not in self.image and tag in ("", "latest"):
+            raise ValueError(
+                f"image {self.image!r} names no fixed version, and Kubeflow caches by this name;"
+                " give it by digest (name@sha256:…) or by a tag that never moves (name:1.2.3)"
+            )
+        return self
+
+
+class Config(Section):
+    """A whole run."""
+
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    data: Data
+    normalize: Normalize = Normalize()
+    autoencoder: Autoencoder = Autoencoder()
+    gan: Gan = Gan()
+    evaluation: Evaluation = Evaluation()
+    publish: Publish = Publish()
+    compute: Compute = Compute()
+
+    @model_validator(mode="after")
+    def _possible(self) -> Config:
+        if self.data.validation_fraction + self.data.test_fraction >= 1:
+            raise ValueError(
+                "`data.validation_fraction` and `data.test_fraction` must leave something to train"
+                f" on: their sum must be below 1, received"
+                f" {self.data.validation_fraction + self.data.test_fraction:g}"
+            )
+        for section in ("autoencoder", "gan"):
+            if getattr(self, section).network == "conv" and self.data.kind != "image":
+                raise ValueError(
+                    f"`{section}.network: conv` needs `data.kind: image`, received"
+                    f" {self.data.kind!r}; use `network: dense`"
+                )
+        return self
+
+    def to_json(self) -> str:
+        """Canonical JSON: every field, sorted keys. What crosses from step to step."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    def digest(self, *sections: str) -> str:
+        """SHA-256 of the canonical JSON of some top-level fields (default: all that shape a model).
+
+        `compute` is left out by default: where a model was trained does not change it.
+        """
+        tree = self.model_dump(mode="json")
+        chosen = sections or tuple(key for key in tree if key != "compute")
+        text = json.dumps({key: tree[key] for key in chosen}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses duplicate keys and reads 1e-3 as a number, as YAML 1.2 does."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=deep)
+            if key in seen:
+                line = key_node.start_mark.line + 1
+                raise ConfigError(f"line {line}: the key {key!r} stands twice; keep one of them")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def preset_names() -> list[str]:
+    """Names of the configurations that come with the package."""
+    folder = resources.files("aegan") / "presets"
+    return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
+
+
+def load_config(source: str, overrides: Iterable[str] = ()) -> Config:
+    """Read and check a configuration.
+
+    Args:
+        source: path of a YAML file, or the name of a preset.
+        overrides: `path.to.key=value` texts; values are read as YAML.
+
+    Raises:
+        ConfigError: the file is missing or not YAML, or holds mistakes; all are named at once.
+    """
+    tree = _parse(_read(source), source)
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{source}: expected a mapping of settings, received {_describe(tree)}")
+    for override in overrides:
+        _apply(tree, override)
+    return validate(tree, source)
+
+
+def from_json(text: str) -> Config:
+    """The configuration that `Config.to_json` wrote."""
+    return validate(json.loads(text), "the configuration passed between steps")
+
+
+def validate(tree: Mapping[str, Any], source: str) -> Config:
+    """Check a tree of plain values; raises one ConfigError that lists every mistake."""
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        lines = [_explain(item) for item in error.errors()]
+        count = f"{len(lines)} mistake" + ("s" if len(lines) > 1 else "")
+        raise ConfigError(f"{source}: {count}\n" + "\n".join(f"  {line}" for line in lines)) from None
+
+
+def _read(source: str) -> str:
+    path = Path(source)
+    if not path.suffix and "/" not in source and not path.exists():
+        names = preset_names()
+        if source not in names:
+            raise ConfigError(
+                f"no preset named {source!r}: expected one of {', '.join(names)},"
+                " or the path of a YAML file"
+            )
+        return (resources.files("aegan") / "presets" / f"{source}.yaml").read_text("utf-8")
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"cannot read the configuration {source}: {error};"
+            f" give the path of a YAML file or a preset ({', '.join(preset_names())})"
+        ) from None
+
+
+def _parse(text: str, source: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source} is not valid YAML: {error}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise ConfigError(
+            f"--set {override}: expected path.to.key=value, for example --set gan.steps=500"
+        )
+    *parents, last = path.split(".")
+    node = tree
+    for key in parents:
+        child = node.setdefault(key, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"--set {override}: `{key}` is a value, not a section")
+        node = child
+    node[last] = _parse(text, f"--set {override}")
+
+
+def _explain(item: Mapping[str, Any]) -> str:
+    path = ".".join(str(part) for part in item["loc"] if part != "[key]") or "the whole"
+    kind = item["type"]
+    if kind == "extra_forbidden":
+        return f"{path}: no such setting; expected one of {', '.join(_known_keys(item['loc'][:-1]))}"
+    if kind == "missing":
+        return f"{path}: required and missing"
+    message = item["msg"].removeprefix("Value error, ")
+    if kind == "value_error":
+        return f"{path}: {message}"
+    return f"{path}: {message[0].lower()}{message[1:]}, received {_describe(item['input'])}"
+
+
+def _known_keys(location: Iterable[str | int]) -> list[str]:
+    section: Any = Config
+    for part in location:
+        field = getattr(section, "model_fields", {}).get(part)
+        section = field.annotation if field is not None else Bound
+    return list(section.model_fields)
+
+
+def _describe(value: Any) -> str:
+    return f"{value!r} ({type(value).__name__})"

@@ -1,0 +1,198 @@
+"""The dataset that `normalize` writes: a folder of memory-mapped shards and its description."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aegan.config import Config
+from aegan.data.normalizer import Normalizer, fit
+from aegan.data.sources import RawData
+from aegan.data.splits import split_rows
+from aegan.errors import DataError
+
+Array = np.ndarray[Any, Any]
+
+SCHEMA_VERSION = 1
+SHARD_BYTES = 128 * 2**20
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset on disk; arrays are read when asked for.
+
+    Attributes:
+        folder: where it lies.
+        description: `dataset.json` as a tree.
+        normalizer: what was fitted on the training split.
+    """
+
+    folder: Path
+    description: dict[str, Any]
+    normalizer: Normalizer
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one example: [H, W, C], [D] or [T, C]."""
+        return tuple(self.description["element_shape"])
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the source data."""
+        return str(self.description["data_digest"])
+
+    def rows(self, split: str) -> int:
+        """Number of examples in a split."""
+        return int(self.description["splits"][split]["rows"])
+
+    def features(self, split: str) -> Array:
+        """[N, ...] float32, normalised; memory-mapped if it is one shard."""
+        features = self._read(split, "features")
+        if features is None:
+            raise DataError(f"{self.folder}: no features for the split {split!r}")
+        return features
+
+    def labels(self, split: str) -> Array | None:
+        """[N] int64 class numbers counted from 0, or None if the data has no labels."""
+        return self._read(split, "labels")
+
+    @property
+    def num_classes(self) -> int:
+        """Number of distinct labels in the training split; 0 without labels."""
+        return len(self.description["classes"] or ())
+
+    def _read(self, split: str, part: str) -> Array | None:
+        shards = self.description["splits"][split][part]
+        arrays = [np.load(self.folder / shard, mmap_mode="r") for shard in shards]
+        if not arrays:
+            return None
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def write_dataset(raw: RawData, config: Config, folder: Path) -> Dataset:
+    """Split, fit on the training split, normalise, write.
+
+    Raises:
+        DataError: a split is empty, or smaller than a batch.
+    """
+    parts = _split(raw, config)
+    check_sizes(config, {name: len(examples) for name, (examples, _) in parts.items()})
+    normalizer = fit(parts["train"][0], config.normalize.method, config.data.kind)
+    classes = None
+    if all(labels is not None for _, labels in parts.values()):
+        classes = np.unique(parts["train"][1])
+
+    folder.mkdir(parents=True, exist_ok=True)
+    splits: dict[str, Any] = {}
+    for name, (examples, labels) in parts.items():
+        features = _write_shards(folder, name, "features", examples, normalizer.apply)
+        numbered: list[str] = []
+        if classes is not None:
+            known = np.searchsorted(classes, labels).clip(max=len(classes) - 1)
+            if not np.array_equal(classes[known], labels):
+                raise DataError(f"the {name} split holds labels that the training split lacks")
+            numbered = _write_shards(folder, name, "labels", known.astype(np.int64), lambda y: y)
+        splits[name] = {"rows": len(examples), "features": features, "labels": numbered}
+
+    (folder / "normalizer.json").write_text(normalizer.to_json(), "utf-8")
+    description = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": config.data.kind,
+        "element_shape": list(raw.examples.shape[1:]),
+        "dtype": "float32",
+        "raw_dtype": raw.examples.dtype.name,
+        "classes": None if classes is None else classes.tolist(),
+        "data_digest": raw.digest(),
+        "source_files": raw.files,
+        "seed": config.seed,
+        "splits": splits,
+        "files": {
+            path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        },
+    }
+    text = json.dumps(description, indent=2, sort_keys=True) + "\n"
+    (folder / "dataset.json").write_text(text, "utf-8")
+    return Dataset(folder, description, normalizer)
+
+
+def open_dataset(folder: Path) -> Dataset:
+    """The dataset that `write_dataset` wrote into this folder."""
+    description = json.loads((folder / "dataset.json").read_text("utf-8"))
+    if description["schema_version"] != SCHEMA_VERSION:
+        raise DataError(
+            f"{folder}: dataset schema {description['schema_version']}, expected {SCHEMA_VERSION};"
+            " run normalize again with this version of aegan"
+        )
+    normalizer = Normalizer.from_json((folder / "normalizer.json").read_text("utf-8"))
+    return Dataset(folder, description, normalizer)
+
+
+def _split(raw: RawData, config: Config) -> dict[str, tuple[Array, Array | None]]:
+    own_test = raw.test_examples is not None
+    rows = split_rows(
+        raw.examples,
+        config.seed,
+        validation=config.data.validation_fraction,
+        test=0.0 if own_test else config.data.test_fraction,
+    )
+    parts = {
+        name: (raw.examples[index], None if raw.labels is None else raw.labels[index])
+        for name, index in zip(SPLITS, rows, strict=True)
+    }
+    if raw.test_examples is not None:
+        parts["test"] = (raw.test_examples, raw.test_labels)
+    return parts
+
+
+def check_sizes(config: Config, sizes: dict[str, int]) -> None:
+    """Refuse splits too small to train or to score on.
+
+    Args:
+        config: the run's configuration.
+        sizes: rows of each split.
+
+    Raises:
+        DataError: the training split is smaller than a batch, or another one than k + 1 rows.
+    """
+    needed = max(config.autoencoder.batch_size, config.gan.batch_size)
+    if sizes["train"] < needed:
+        raise DataError(
+            f"{config.data.source}: {sizes['train']} training rows are fewer than one batch of"
+            f" {needed}; give more data or lower autoencoder.batch_size and gan.batch_size"
+        )
+    # Scores compare each example with its k nearest neighbours.
+    least = config.evaluation.neighbours + 1
+    for name in ("validation", "test"):
+        if sizes[name] < least:
+            raise DataError(
+                f"{config.data.source}: the {name} split holds {sizes[name]} of {sum(sizes.values())}"
+                f" rows, at least {least} are needed; give more data, raise data.{name}_fraction"
+                " or lower evaluation.neighbours"
+            )
+
+
+def _write_shards(
+    folder: Path, split: str, part: str, values: Array, transform: Any
+) -> list[str]:
+    (folder / split).mkdir(exist_ok=True)
+    names = []
+    for number, shard in enumerate(_shards(values)):
+        names.append(f"{split}/{part}-{number:05d}.npy")
+        np.save(folder / names[-1], transform(shard))
+    return names
+
+
+def _shards(values: Array) -> Iterator[Array]:
+    bytes_per_row = max(1, 4 * int(np.prod(values.shape[1:], dtype=np.int64)))
+    rows = max(1, SHARD_BYTES // bytes_per_row)
+    for start in range(0, len(values), rows):
+        yield values[start : start + rows]

@@ -1,0 +1,1 @@
+"""Measuring a trained run, judging it, and showing both."""

@@ -1,0 +1,170 @@
+"""Score what was trained, beside baselines that say what a score is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aegan import export
+from aegan.config import Config
+from aegan.data.dataset import Dataset
+from aegan.evaluation import gate
+from aegan.evaluation.features import feature_extractor
+from aegan.evaluation.metrics import frechet_distance, manifold_scores
+from aegan.narration import narrate
+
+Array = np.ndarray[Any, Any]
+
+SAMPLERS = ("gan", "mixture")
+"""Candidates for publication; `gaussian` is the trivial baseline."""
+REPEATS = 3
+SHOWN = 64
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything the report shows.
+
+    Attributes:
+        metrics: the scores, as written to metrics.json.
+        verdict: choice and gate, as written to verdict.json.
+        samples: [64, *shape] raw, of the selected sampler.
+        originals: [≤ 16, *shape] raw, of the test split.
+        reconstructions: of the originals.
+    """
+
+    metrics: dict[str, Any]
+    verdict: dict[str, Any]
+    samples: Array
+    originals: Array
+    reconstructions: Array
+
+
+def evaluate(config: Config, dataset: Dataset, autoencoder: Path, gan: Path) -> Evaluation:
+    """Score the exported models, exactly as they would be published.
+
+    Args:
+        config: the run's configuration.
+        dataset: of the run.
+        autoencoder: outputs of train_autoencoder.
+        gan: outputs of train_gan.
+    """
+    model = export.load_saved(autoencoder / "serving" / "autoencoder" / "1")
+    reconstruction = _reconstruction(config, dataset, model)
+    narrate("evaluate", "info", f"reconstruction MSE {reconstruction['reconstruction_mse']:.5f}")
+
+    extract, features = feature_extractor(dataset, config)
+    narrate("evaluate", "info", features)
+    samplers = {
+        name: _sampler(gan / "candidates" / name, dataset) for name in (*SAMPLERS, "gaussian")
+    }
+    choice = _choose(config, dataset, samplers, extract)
+    narrate("evaluate", "info", f"selected the {choice['selected']}: {choice['reason']}")
+    rows = _test_scores(config, dataset, samplers, extract, model)
+
+    selected = rows[choice["selected"]]
+    headline = reconstruction | selected
+    headline["frechet_distance_ratio_to_gaussian"] = selected["frechet_distance"] / max(
+        rows["gaussian"]["frechet_distance"], 1e-12
+    )
+    verdict = choice | gate.judge(headline, config.evaluation.thresholds)
+    metrics = {
+        "headline": headline,
+        "generation": rows,
+        "features": features,
+        "examples_compared": min(config.evaluation.samples, dataset.rows("test")),
+        "neighbours": config.evaluation.neighbours,
+    }
+    originals = dataset.normalizer.invert(dataset.features("test")[:16])
+    return Evaluation(
+        metrics,
+        verdict,
+        samplers[choice["selected"]](SHOWN, config.seed, raw=True),
+        originals,
+        model.reconstruct(originals).numpy(),
+    )
+
+
+def _reconstruction(config: Config, dataset: Dataset, model: Any) -> dict[str, float]:
+    """Test error of the autoencoder and of PCA with as many components as it has codes."""
+    from sklearn.decomposition import PCA
+
+    test = dataset.features("test")
+    error = float(np.mean(_in_batches(model.score, dataset.normalizer.invert(test))))
+    train = dataset.features("train").reshape(dataset.rows("train"), -1)
+    components = min(config.autoencoder.latent_size, *train.shape)
+    solver = "covariance_eigh" if train.shape[1] <= 4096 else "randomized"
+    pca = PCA(components, svd_solver=solver, random_state=config.seed).fit(train)
+    flat = test.reshape(len(test), -1)
+    pca_error = float(np.mean((pca.inverse_transform(pca.transform(flat)) - flat) ** 2))
+    return {
+        "reconstruction_mse": error,
+        "pca_reconstruction_mse": pca_error,
+        "reconstruction_mse_ratio_to_pca": error / max(pca_error, 1e-12),
+    }
+
+
+def _sampler(folder: Path, dataset: Dataset) -> Callable[..., Array]:
+    import tensorflow as tf
+
+    saved = export.load_saved(folder)
+
+    def sample(count: int, seed: int, *, raw: bool = False) -> Array:
+        examples = saved.sample(tf.constant(count), tf.constant(seed)).numpy()
+        return np.asarray(examples if raw else dataset.normalizer.apply(examples))
+
+    return sample
+
+
+def _choose(
+    config: Config,
+    dataset: Dataset,
+    samplers: dict[str, Callable[..., Array]],
+    extract: Callable[[Array], Array],
+) -> dict[str, Any]:
+    count = min(config.evaluation.samples, dataset.rows("validation"))
+    real = extract(dataset.features("validation")[:count])
+    scores = {
+        name: [
+            _scores(real, extract(samplers[name](count, config.seed + 1 + repeat)), config)
+            for repeat in range(REPEATS)
+        ]
+        for name in SAMPLERS
+    }
+    return gate.choose(scores)
+
+
+def _test_scores(
+    config: Config,
+    dataset: Dataset,
+    samplers: dict[str, Callable[..., Array]],
+    extract: Callable[[Array], Array],
+    model: Any,
+) -> dict[str, dict[str, float]]:
+    """Scores against the test split: of each sampler, of real data and of reconstructions."""
+    test = dataset.features("test")[: config.evaluation.samples]
+    count = len(test)
+    real = extract(test)
+    train = dataset.features("train")
+    picked = np.random.Generator(np.random.Philox(config.seed)).permutation(len(train))[:count]
+    reconstructed = _in_batches(model.reconstruct, dataset.normalizer.invert(test))
+    rivals = {name: sample(count, config.seed) for name, sample in samplers.items()}
+    rivals["real_train"] = train[np.sort(picked)]
+    rivals["reconstructions"] = dataset.normalizer.apply(reconstructed)
+    return {name: _scores(real, extract(examples), config) for name, examples in rivals.items()}
+
+
+def _scores(real: Array, fake: Array, config: Config) -> dict[str, float]:
+    distance = frechet_distance(real, fake)
+    # A small training split yields fewer rows than k for the floor; then fewer neighbours.
+    neighbours = min(config.evaluation.neighbours, len(real) - 1, len(fake) - 1)
+    return {"frechet_distance": distance} | manifold_scores(real, fake, neighbours)
+
+
+def _in_batches(function: Callable[..., Any], values: Array, batch: int = 1000) -> Array:
+    parts = [function(values[i : i + batch]).numpy() for i in range(0, len(values), batch)]
+    return np.concatenate(parts)

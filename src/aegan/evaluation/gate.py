@@ -1,0 +1,67 @@
+"""Which sampler is published, and whether anything is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from aegan.config import Bound
+
+
+def choose(scores: Mapping[str, list[Mapping[str, float]]]) -> dict[str, Any]:
+    """Choose the better sampler from repeated scores on validation data.
+
+    The lower Fréchet distance wins if the gap is larger than twice its standard error over the
+    repeats; within that noise, the higher coverage does.
+
+    Args:
+        scores: by sampler, one mapping for each repeat, with `frechet_distance` and `coverage`.
+
+    Returns:
+        `selected`, the `reason` in words, and the mean scores.
+    """
+    means = {
+        name: {key: float(np.mean([r[key] for r in repeats])) for key in repeats[0]}
+        for name, repeats in scores.items()
+    }
+    errors = [
+        np.var([r["frechet_distance"] for r in repeats], ddof=1) / len(repeats)
+        for repeats in scores.values()
+    ]
+    noise = 2 * math.sqrt(sum(errors))
+    by_distance = sorted(means, key=lambda name: means[name]["frechet_distance"])
+    best, other = by_distance[0], by_distance[1]
+    gap = means[other]["frechet_distance"] - means[best]["frechet_distance"]
+    if gap > noise:
+        reason = f"its Fréchet distance on validation data is lower by {gap:.3g} (noise {noise:.2g})"
+    else:
+        best = max(means, key=lambda name: means[name]["coverage"])
+        reason = (
+            f"Fréchet distances on validation data differ by {gap:.3g}, within their noise of"
+            f" {noise:.2g}, and its coverage is not lower"
+        )
+    return {"selected": best, "reason": reason, "validation_scores": means}
+
+
+def judge(scores: Mapping[str, float], thresholds: Mapping[str, Bound]) -> dict[str, Any]:
+    """Compare scores with thresholds; a score that is not a finite number misses every threshold.
+
+    Returns:
+        `passed`, and a check for each threshold with `metric`, `value`, `min`, `max`, `passed`.
+    """
+    checks = []
+    for name, bound in sorted(thresholds.items()):
+        value = scores[name]
+        passed = (
+            math.isfinite(value)
+            and (bound.max is None or value <= bound.max)
+            and (bound.min is None or value >= bound.min)
+        )
+        shown = value if math.isfinite(value) else None
+        checks.append(
+            {"metric": name, "value": shown, "min": bound.min, "max": bound.max, "passed": passed}
+        )
+    return {"passed": all(check["passed"] for check in checks), "checks": checks}

@@ -1,0 +1,94 @@
+"""The report: one self-contained HTML page, small enough for Kubeflow's viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+import aegan
+from aegan.config import Config
+from aegan.data.dataset import SPLITS, Dataset
+from aegan.evaluation import figures
+from aegan.evaluation.evaluate import Evaluation
+
+Array = np.ndarray[Any, Any]
+
+COLUMNS = ("frechet_distance", "precision", "recall", "density", "coverage")
+
+
+def render(
+    config: Config,
+    dataset: Dataset,
+    evaluation: Evaluation,
+    histories: dict[str, Sequence[dict[str, float]]],
+) -> str:
+    """HTML that shows the verdict, samples, scores beside their baselines, and loss curves.
+
+    Args:
+        config: the run's configuration.
+        dataset: of the run.
+        evaluation: what was measured.
+        histories: records of both trainings, by title.
+    """
+    import jinja2
+
+    source = (resources.files("aegan.evaluation") / "report.html.j2").read_text("utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["short"] = _short
+    metrics, verdict = evaluation.metrics, evaluation.verdict
+    names = _names(config)
+    order = ("gan", "mixture", "gaussian", "reconstructions", "real_train")
+    return environment.from_string(source).render(
+        name=config.name,
+        seed=config.seed,
+        version=aegan.__version__,
+        data_digest=dataset.digest,
+        shape=list(dataset.shape),
+        rows={split: f"{dataset.rows(split):,}" for split in SPLITS},
+        verdict=verdict,
+        names=names,
+        headline=metrics["headline"],
+        latent_size=config.autoencoder.latent_size,
+        method=config.normalize.method,
+        table=[(key, metrics["generation"][key]) for key in order],
+        columns=COLUMNS,
+        compared=f"{metrics['examples_compared']:,}",
+        features=metrics["features"],
+        neighbours=metrics["neighbours"],
+        num_samples=len(evaluation.samples),
+        samples=figures.data_uri(_picture(evaluation.samples)),
+        reconstructions=figures.data_uri(
+            _picture(_alternate(evaluation.originals, evaluation.reconstructions), columns=8)
+        ),
+        curves=figures.data_uri(figures.curves(histories)),
+    )
+
+
+def _names(config: Config) -> dict[str, str]:
+    where = "on codes" if config.gan.space == "latent" else "on the data"
+    return {
+        "gan": f"GAN {where} ({config.gan.objective.replace('_', '-')}, {config.gan.prior} prior)",
+        "mixture": "Gaussian mixture on codes",
+        "gaussian": "single Gaussian on codes",
+        "reconstructions": "reconstructions of the test examples",
+        "real_train": "real training data",
+    }
+
+
+def _picture(examples: Array, columns: int | None = None) -> bytes:
+    if examples.ndim == 4:
+        return figures.grid_png(examples, columns=columns)
+    return figures.series(examples[:16])
+
+
+def _alternate(first: Array, second: Array) -> Array:
+    return np.stack([first, second], axis=1).reshape(-1, *first.shape[1:])
+
+
+def _short(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4f}" if 1e-3 <= abs(value) < 10 else f"{value:.4g}"

@@ -1,0 +1,131 @@
+"""The autoencoder's codes as a space to sample in: whitening, and Gaussian mixtures fitted to them."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aegan.narration import narrate
+
+Array = np.ndarray[Any, Any]
+
+REGULARISATION = 1e-4  # added to every variance, in whitened units
+MOST_ITERATIONS = 60
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """whitened = (code - mean) @ matrix: mean 0 and covariance I over the training codes.
+
+    Attributes:
+        mean: [D] float32.
+        matrix: [D, D] float32.
+        inverse: [D, D] float32; codes = whitened @ inverse + mean.
+    """
+
+    mean: Array
+    matrix: Array
+    inverse: Array
+
+    def apply(self, codes: Array) -> Array:
+        """Codes [N, D] to whitened codes [N, D] float32."""
+        return ((codes - self.mean) @ self.matrix).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A Gaussian mixture with full covariances.
+
+    Attributes:
+        log_weights: [K] float32.
+        means: [K, D] float32.
+        factors: [K, D, D] float32, lower Cholesky factors of the covariances.
+    """
+
+    log_weights: Array
+    means: Array
+    factors: Array
+
+
+def fit_whitening(codes: Array) -> Whitening:
+    """PCA whitening of [N, D] codes; dead dimensions are left small instead of blown up."""
+    mean = codes.mean(axis=0, dtype=np.float64)
+    covariance = np.atleast_2d(np.cov(codes.astype(np.float64), rowvar=False))
+    variances, axes = np.linalg.eigh(covariance)
+    deviations = np.sqrt(np.maximum(variances, 1e-6 * variances.max() + 1e-12))
+    matrix, inverse = axes / deviations, (axes * deviations).T
+    return Whitening(*(array.astype(np.float32) for array in (mean, matrix, inverse)))
+
+
+def fit_mixture(whitened: Array, components: int, seed: int) -> Mixture:
+    """Fit by expectation-maximisation (scikit-learn).
+
+    Args:
+        whitened: [N, D] float32.
+        components: wanted; fewer are used where there are not 5 rows for each.
+        seed: of the initialisation.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    possible = max(1, min(components, len(whitened) // 5))
+    if possible < components:
+        narrate(
+            "train_gan", "warning", f"{possible} mixture components for {len(whitened)} codes"
+        )
+    model = GaussianMixture(
+        possible,
+        # Unlike k-means, which adds up in the order threads finish, this starts the same every time.
+        init_params="k-means++",
+        reg_covar=REGULARISATION,
+        max_iter=MOST_ITERATIONS,
+        random_state=seed,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the budget of iterations is enough
+        model.fit(whitened)
+    return Mixture(
+        np.log(model.weights_).astype(np.float32),
+        model.means_.astype(np.float32),
+        np.linalg.cholesky(model.covariances_).astype(np.float32),
+    )
+
+
+def standard_gaussian(size: int) -> Mixture:
+    """N(0, I) as a mixture of one: on whitened codes, the single Gaussian fitted to them."""
+    return Mixture(
+        np.zeros(1, np.float32),
+        np.zeros((1, size), np.float32),
+        np.eye(size, dtype=np.float32)[np.newaxis],
+    )
+
+
+def sample_mixture(mixture: Mixture, size: Any, seed: Any) -> Any:
+    """Draw [size, D] from a mixture, in a graph.
+
+    Args:
+        mixture: arrays, or tensors of the same shapes.
+        size: int32 scalar.
+        seed: [2] int32; the same seed gives the same draw.
+    """
+    import tensorflow as tf
+
+    first, second = tf.unstack(tf.random.split(seed, 2))
+    # Gumbel-max draws the components: unlike stateless_categorical, XLA compiles it.
+    uniform = tf.random.stateless_uniform([size, len(mixture.log_weights)], first, minval=1e-9)
+    gumbel = -tf.math.log(-tf.math.log(uniform))
+    component = tf.argmax(tf.constant(mixture.log_weights) + gumbel, axis=1)
+    normal = tf.random.stateless_normal([size, mixture.means.shape[1]], second)
+    factors = tf.gather(tf.constant(mixture.factors), component)
+    return tf.gather(tf.constant(mixture.means), component) + tf.linalg.matvec(factors, normal)
+
+
+def save_arrays(path: Path, record: Whitening | Mixture) -> None:
+    """Write a record's arrays as one .npz."""
+    np.savez(path, **vars(record))
+
+

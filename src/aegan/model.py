@@ -1,0 +1,178 @@
+"""What consumers hold: a published version, verified and ready, raw units in and out."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aegan import manifest as manifests
+from aegan.errors import DataError, DependencyError
+from aegan.registry import Registry, parse_reference
+
+Array = np.ndarray[Any, Any]
+
+BATCH = 1024
+
+
+class Model:
+    """A loaded version.
+
+    Attributes:
+        name: of the model.
+        version: the immutable version.
+        digest: root digest of all its files, SHA-256.
+        shape: of one example: [H, W, C], [D] or [T, C].
+        dtype: of examples, raw.
+        latent_size: of a code.
+    """
+
+    def __init__(self, folder: Path, name: str, version: str, digest: str):
+        """Load a verified folder; use `aegan.load` instead."""
+        tensorflow = _tensorflow()
+        self.name, self.version, self.digest = name, version, digest
+        text = (folder / "preprocess" / "dataset.json").read_text("utf-8")
+        dataset = json.loads(text)
+        self.shape: tuple[int, ...] = tuple(dataset["element_shape"])
+        self.dtype = np.dtype(dataset["raw_dtype"])
+        load_saved = tensorflow.saved_model.load
+        self._autoencoder = load_saved(str(folder / "serving" / "autoencoder" / "1"))
+        self._generator = load_saved(str(folder / "serving" / "generator" / "1"))
+        self.latent_size = int(self._autoencoder.decode.input_signature[0].shape[1])
+
+    def __repr__(self) -> str:
+        return f"<aegan.Model {self.name} {self.version}>"
+
+    def encode(self, examples: Array) -> Array:
+        """Examples [N, *shape] raw to codes [N, latent_size] float32."""
+        return _in_batches(self._autoencoder.encode, self._examples(examples))
+
+    def decode(self, codes: Array) -> Array:
+        """Codes [N, latent_size] to examples [N, *shape] raw."""
+        codes = np.asarray(codes, np.float32)
+        if codes.ndim != 2 or codes.shape[1] != self.latent_size:
+            raise DataError(
+                f"codes have the shape {list(codes.shape)}, expected [N, {self.latent_size}]"
+            )
+        return _in_batches(self._autoencoder.decode, codes)
+
+    def reconstruct(self, examples: Array) -> Array:
+        """Examples [N, *shape] raw to their reconstructions, raw."""
+        return _in_batches(self._autoencoder.reconstruct, self._examples(examples))
+
+    def score(self, examples: Array) -> Array:
+        """Anomaly score of each example: its squared reconstruction error, [N] float32.
+
+        The mean over its elements, in normalised units.
+        """
+        return _in_batches(self._autoencoder.score, self._examples(examples))
+
+    def sample(self, n: int, seed: int | None = None) -> Array:
+        """Draw n new examples [n, *shape] raw.
+
+        Args:
+            n: how many.
+            seed: 0 to 2³¹ - 1; the same seed gives the same samples, and the first m of n are the m
+                that it gives alone. None draws a new one.
+        """
+        if n < 1:
+            raise DataError(f"cannot draw {n} samples: expected at least 1")
+        if seed is None:
+            seed = secrets.randbelow(2**31)
+        if not 0 <= seed < 2**31:
+            raise DataError(f"seed {seed} is out of range: expected 0 to {2**31 - 1}")
+        tensorflow = _tensorflow()
+        drawn = self._generator.sample(
+            tensorflow.constant(n, tensorflow.int32), tensorflow.constant(seed, tensorflow.int32)
+        )
+        return np.asarray(drawn.numpy())
+
+    def _examples(self, examples: Array) -> Array:
+        """Check shape and type; an image without its channel axis gets one."""
+        examples = np.asarray(examples)
+        if self.shape[-1] == 1 and examples.shape[1:] == self.shape[:-1]:
+            examples = examples[..., np.newaxis]
+        if examples.shape[1:] != self.shape or len(examples) == 0:
+            raise DataError(
+                f"examples have the shape {list(examples.shape)}, expected"
+                f" [N, {', '.join(map(str, self.shape))}] with N of at least 1"
+            )
+        if examples.dtype.kind not in "uif":
+            raise DataError(f"examples are {examples.dtype}, expected {self.dtype}")
+        if examples.dtype.kind == "f" and not np.isfinite(examples).all():
+            raise DataError("examples hold NaN or infinity; drop or fill them")
+        if examples.dtype != self.dtype:
+            converted = examples.astype(self.dtype)
+            if self.dtype.kind != "f" and not np.array_equal(converted, examples):
+                raise DataError(
+                    f"examples are {examples.dtype} with values that {self.dtype} cannot hold;"
+                    f" this model takes raw units: {self.dtype}, as in its training data"
+                )
+            examples = converted
+        return examples
+
+
+def load(uri: str) -> Model:
+    """Resolve, verify and load a published model.
+
+    Args:
+        uri: `<root>/models/<name>@<alias or version>`, a folder or `gs://`; without `@`, its champion.
+
+    Raises:
+        RegistryError: there is no such model, alias or version.
+        IntegrityError: a file is not the one that was published; names each.
+        DependencyError: TensorFlow is not installed.
+    """
+    root, name, reference = parse_reference(uri)
+    registry = Registry(root)
+    version, digest = registry.resolve(name, reference)
+    _tensorflow()  # before any download
+    if not root.startswith("gs://"):
+        folder = registry.fetch(name, version, Path(), digest)
+    else:
+        folder = _cached(registry, name, version, digest)
+    return Model(folder, name, version, digest)
+
+
+def _cached(registry: Registry, name: str, version: str, digest: str) -> Path:
+    """A verified copy in the user's cache, keyed by digest; fetched anew if it was changed."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "aegan"
+    target = base / digest
+    if target.is_dir():
+        expected = registry.manifest(name, version)
+        if not manifests.differences(expected, manifests.of_folder(name, target)):
+            return target
+        shutil.rmtree(target, ignore_errors=True)
+    base.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=base) as scratch:
+        folder = registry.fetch(name, version, Path(scratch), digest)
+        try:
+            folder.rename(target)
+        except OSError:
+            if not target.is_dir():  # else another process was faster, with the same files
+                raise
+    return target
+
+
+def _in_batches(function: Callable[..., Any], values: Array) -> Array:
+    starts = range(0, len(values), BATCH)
+    return np.concatenate([function(values[i : i + BATCH]).numpy() for i in starts])
+
+
+def _tensorflow() -> Any:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        import tensorflow
+    except ImportError:
+        raise DependencyError(
+            "loading a model needs TensorFlow, which is not installed:"
+            " pip install 'aegan[train]'"
+        ) from None
+    return tensorflow

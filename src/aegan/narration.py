@@ -1,0 +1,61 @@
+"""What a stage says while it works: plain lines on stderr, the same in a pod's log and on a laptop.
+
+Every line reads `aegan <stage> <event>: <text>`; the local runner shows the text and drops the rest
+of what a step prints.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+
+EVENTS = ("start", "info", "progress", "warning", "reused", "done", "error", "record")
+INTERVAL_VARIABLE = "AEGAN_PROGRESS_SECONDS"
+DEFAULT_INTERVAL = 10.0
+
+
+def narrate(stage: str, event: str, text: str) -> None:
+    """Print one event; a text of several lines becomes several lines of the same event."""
+    for line in text.splitlines() or [""]:
+        print(f"aegan {stage} {event}: {line}", file=sys.stderr, flush=True)
+
+
+class Progress:
+    """Reports steps done, rate and time left at most once per interval.
+
+    The interval is `AEGAN_PROGRESS_SECONDS`, 10 by default.
+    """
+
+    def __init__(self, stage: str, total: int, *, done: int, batch_size: int):
+        self._stage, self._total, self._batch_size = stage, total, batch_size
+        self._interval = float(os.environ.get(INTERVAL_VARIABLE, DEFAULT_INTERVAL))
+        self._first_step, self._start = done, time.monotonic()
+        self._last = self._start
+
+    def report(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Say how far training is, if the interval has passed or it is over."""
+        now = time.monotonic()
+        if now - self._last < self._interval and step < self._total:
+            return
+        self._last = now
+        rate = (step - self._first_step) / max(now - self._start, 1e-9)
+        left = (self._total - step) / max(rate, 1e-9)
+        losses = "  ".join(f"{name} {value:.5g}" for name, value in metrics.items())
+        narrate(
+            self._stage,
+            "progress",
+            f"step {step:,}/{self._total:,} ({step / self._total:.0%})  {losses}"
+            f"  {rate * self._batch_size:,.0f} samples/s  {duration(left)} left",
+        )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them: 7 s, 3:05, 1:02:09."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

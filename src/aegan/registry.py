@@ -1,0 +1,248 @@
+"""The registry: versions that never change, and aliases that move between them.
+
+    <root>/models/<name>/versions/<version>/…  MANIFEST.json written last: without it, no version
+    <root>/models/<name>/aliases/<alias>.json  {version, digest, previous, by, at, reason}
+
+There is no server: a folder or bucket is the registry, and compare-and-swap on an alias's generation
+is all the coordination there is.
+"""
+
+from __future__ import annotations
+
+import datetime
+import getpass
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from aegan import manifest as manifests
+from aegan.config import NAME_PATTERN
+from aegan.errors import IntegrityError, PreconditionError, RegistryError
+from aegan.manifest import Manifest
+from aegan.store import open_store
+
+VERSION_PATTERN = r"^\d{8}T\d{6}Z-[0-9a-f]{12}$"
+SWAP_ATTEMPTS = 20
+
+
+@dataclass(frozen=True)
+class Alias:
+    """Where an alias points.
+
+    Attributes:
+        version: name of the version.
+        digest: its root digest.
+        previous: the version before, or None.
+        by: who moved it.
+        at: when, UTC, ISO 8601.
+        reason: why.
+    """
+
+    version: str
+    digest: str
+    previous: str | None
+    by: str
+    at: str
+    reason: str
+
+
+class Registry:
+    """The models below one root."""
+
+    def __init__(self, root: str):
+        """Take a folder or `gs://bucket/path`; `<root>/models` holds the models."""
+        self._store = open_store(root)
+
+    def uri(self, name: str, version: str) -> str:
+        """Where a version lies."""
+        return f"{self._store.uri}/models/{name}/versions/{version}"
+
+    def names(self) -> list[str]:
+        """Models with at least one version."""
+        found = (_parts(name) for name in self._store.list("models"))
+        return sorted({parts[1] for parts in found if _is_manifest(parts)})
+
+    def versions(self, name: str) -> list[str]:
+        """Complete versions of a model, oldest first."""
+        found = (_parts(path) for path in self._store.list(f"models/{_checked(name)}/versions"))
+        return sorted(parts[3] for parts in found if _is_manifest(parts))
+
+    def aliases(self, name: str) -> dict[str, Alias]:
+        """All aliases of a model."""
+        prefix = f"models/{_checked(name)}/aliases"
+        names = [path.rsplit("/", 1)[-1].removesuffix(".json") for path in self._store.list(prefix)]
+        found = {alias: self._alias(name, alias)[0] for alias in names}
+        return {alias: target for alias, target in found.items() if target is not None}
+
+    def publish(self, name: str, folder: Path) -> str:
+        """Copy a folder as a new immutable version; the manifest goes last and makes it exist.
+
+        Returns:
+            The version's name: UTC time and the first 12 digits of the root digest.
+        """
+        manifest = manifests.of_folder(_checked(name), folder)
+        now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+        version = f"{now}-{manifest.digest[:12]}"
+        prefix = f"models/{name}/versions/{version}"
+        self._store.upload(folder, prefix)
+        try:
+            self._store.write(f"{prefix}/{manifests.NAME}", manifest.to_json(), if_generation=0)
+        except PreconditionError:  # the same bytes in the same second: the same version
+            if self.manifest(name, version).digest != manifest.digest:
+                raise
+        return version
+
+    def manifest(self, name: str, version: str) -> Manifest:
+        """The manifest of a version.
+
+        Raises:
+            RegistryError: there is no such version.
+            IntegrityError: the manifest is damaged or not the one that the version's name tells.
+        """
+        if not re.match(VERSION_PATTERN, version):
+            raise RegistryError(
+                f"{version!r} is not a version: expected <yyyymmddThhmmssZ>-<12 hex digits>"
+            )
+        prefix = f"models/{_checked(name)}/versions/{version}"
+        content = self._store.read(f"{prefix}/{manifests.NAME}")
+        if content is None:
+            raise RegistryError(
+                f"no version {version} of {name} in {self._store.uri}: expected one of"
+                f" {self.versions(name) or 'none, nothing is published'}"
+            )
+        manifest = manifests.parse(content)
+        if not version.endswith(manifest.digest[:12]):
+            raise IntegrityError(
+                f"{name} {version}: the manifest is that of other files,"
+                f" root digest {manifest.digest[:12]}…"
+            )
+        return manifest
+
+    def resolve(self, name: str, reference: str) -> tuple[str, str]:
+        """The version an alias points to, or the version itself, and its root digest.
+
+        Raises:
+            RegistryError: there is no such alias or version.
+        """
+        if re.match(VERSION_PATTERN, reference):
+            return reference, self.manifest(name, reference).digest
+        alias, _ = self._alias(name, reference)
+        if alias is None:
+            known = sorted(self.aliases(name))
+            raise RegistryError(
+                f"no alias {reference!r} of the model {name!r} in {self._store.uri}: expected"
+                + (f" one of {', '.join(known)}" if known else " a published model, found none")
+            )
+        return alias.version, alias.digest
+
+    def set_alias(self, name: str, alias: str, version: str, reason: str) -> Alias:
+        """Point an alias at a version, by compare-and-swap; returns what was written.
+
+        Raises:
+            RegistryError: there is no such version.
+            PreconditionError: others moved the alias each of many times that this tried to.
+        """
+        digest = self.manifest(name, version).digest
+        for attempt in range(SWAP_ATTEMPTS):
+            current, generation = self._alias(name, alias)
+            if current is not None and current.version == version:
+                return current
+            wanted = Alias(
+                version=version,
+                digest=digest,
+                previous=current.version if current else None,
+                by=_user(),
+                at=datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
+                reason=reason,
+            )
+            content = json.dumps(asdict(wanted), indent=2, sort_keys=True) + "\n"
+            path = f"models/{name}/aliases/{alias}.json"
+            try:
+                self._store.write(path, content.encode(), if_generation=generation)
+            except PreconditionError:
+                if attempt == SWAP_ATTEMPTS - 1:
+                    raise
+            else:
+                return wanted
+        raise AssertionError("unreachable")
+
+    def fetch(self, name: str, version: str, scratch: Path, digest: str | None = None) -> Path:
+        """A local folder with a version, every file checked against the manifest.
+
+        Args:
+            name: of the model.
+            version: of the model.
+            scratch: where to copy to, if the registry is a bucket.
+            digest: the root digest that is expected, if known.
+
+        Raises:
+            IntegrityError: names every extra, missing and changed file.
+        """
+        manifest = self.manifest(name, version)
+        if digest is not None and manifest.digest != digest:
+            raise IntegrityError(
+                f"{name} {version}: root digest {manifest.digest[:12]}…, expected {digest[:12]}…"
+            )
+        folder = self._store.fetch(f"models/{name}/versions/{version}", scratch)
+        lines = manifests.differences(manifest, manifests.of_folder(name, folder))
+        if lines:
+            details = "\n".join(f"  {line}" for line in lines)
+            raise IntegrityError(
+                f"{self.uri(name, version)} is not what was published:\n{details}\n"
+                "use another version, and find out who changed this one"
+            )
+        return folder
+
+    def _alias(self, name: str, alias: str) -> tuple[Alias | None, int]:
+        path = f"models/{_checked(name)}/aliases/{_checked(alias)}.json"
+        content, generation = self._store.read_versioned(path)
+        if content is None:
+            return None, 0
+        try:
+            return Alias(**json.loads(content)), generation
+        except (ValueError, TypeError) as error:
+            raise IntegrityError(f"{self._store.uri}/{path} is not a valid alias: {error}") from None
+
+
+def parse_reference(uri: str) -> tuple[str, str, str]:
+    """(root, name, alias or version) of `<root>/models/<name>@<reference>`.
+
+    Also accepted: `<root>/models/<name>` (its champion) and `<root>/models/<name>/versions/<version>`.
+    """
+    match = re.match(
+        r"^(?P<root>.*?)/?(?:(?<=/)|^)models/(?P<name>[^/@]+)(?:@(?P<at>[^/@]+)|/versions/(?P<version>[^/]+?))?/?$",
+        uri,
+    )
+    if match is None:
+        raise RegistryError(
+            f"{uri!r} names no model: expected <root>/models/<name>@<alias or version>,"
+            " for example gs://bucket/models/fashion@champion"
+        )
+    reference = match["at"] or match["version"] or "champion"
+    return match["root"] or ".", _checked(match["name"]), reference
+
+
+def _checked(name: str) -> str:
+    if not re.match(NAME_PATTERN, name):
+        raise RegistryError(
+            f"{name!r} is not a name: expected lower-case letters, digits and hyphens,"
+            " beginning with a letter"
+        )
+    return name
+
+
+def _parts(path: str) -> list[str]:
+    return path.split("/")
+
+
+def _is_manifest(parts: list[str]) -> bool:
+    """Whether models/<name>/versions/<version>/MANIFEST.json."""
+    return len(parts) == 5 and parts[2] == "versions" and parts[4] == manifests.NAME
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an arbitrary user id in a container
+        return "unknown"

@@ -1,0 +1,77 @@
+"""Stage 4: score, choose the sampler, judge, report."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from aegan.config import from_json
+from aegan.data.dataset import open_dataset
+from aegan.errors import IntegrityError
+from aegan.stages.stage import (
+    StageResult,
+    fetch_outputs,
+    key_of,
+    run_stage,
+    stage_keys,
+    to_json,
+)
+from aegan.store import open_store
+
+
+def run(
+    config: str, root: str, dataset_uri: str, autoencoder_uri: str, gan_uri: str, *, reuse: bool
+) -> StageResult:
+    """Write `report/{metrics.json,verdict.json,report.html}`; the summary holds the verdict.
+
+    Args:
+        config: canonical JSON of the configuration.
+        root: folder or bucket path where everything of this project lies.
+        dataset_uri: what `normalize` returned.
+        autoencoder_uri: what `train_autoencoder` returned.
+        gan_uri: what `train_gan` returned.
+        reuse: whether an evaluation that is there already will do.
+    """
+    settings = from_json(config)
+    key = stage_keys(settings, key_of(dataset_uri))["evaluate"]
+
+    def work(output: Path) -> dict[str, Any]:
+        from aegan.evaluation.evaluate import evaluate
+        from aegan.evaluation.report import render
+
+        with tempfile.TemporaryDirectory() as name:
+            scratch = Path(name)
+            dataset = open_dataset(fetch_outputs(dataset_uri, scratch))
+            autoencoder = fetch_outputs(autoencoder_uri, scratch)
+            gan = fetch_outputs(gan_uri, scratch)
+            evaluation = evaluate(settings, dataset, autoencoder, gan)
+            histories = {"autoencoder": _history(autoencoder), "GAN": _history(gan)}
+            page = render(settings, dataset, evaluation, histories)
+        report = output / "report"
+        report.mkdir()
+        (report / "metrics.json").write_bytes(to_json(evaluation.metrics))
+        (report / "verdict.json").write_bytes(to_json(evaluation.verdict))
+        (report / "report.html").write_text(page, "utf-8")
+        return {
+            "verdict": "passed" if evaluation.verdict["passed"] else "rejected",
+            "selected": evaluation.verdict["selected"],
+            **evaluation.metrics["headline"],
+        }
+
+    return run_stage(root, "evaluate", key, work, reuse=reuse)
+
+
+def _history(outputs: Path) -> Sequence[dict[str, float]]:
+    lines = (outputs / "history.jsonl").read_text("utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def read_report(result: StageResult) -> bytes:
+    """The HTML page that an evaluation wrote."""
+    page = open_store(result.uri).read(f"{result.attempt}/report/report.html")
+    if page is None:
+        raise IntegrityError(f"{result.uri} has lost its report; run again with --no-cache")
+    return page

@@ -1,0 +1,58 @@
+"""Stage 1: read the source, split it, fit the scaling, write the dataset."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from aegan.config import from_json
+from aegan.data.dataset import SPLITS, check_sizes, write_dataset
+from aegan.data.sources import read_source
+from aegan.narration import narrate
+from aegan.stages.stage import (
+    StageResult,
+    dataset_key,
+    explaining,
+    run_key,
+    run_stage,
+    to_json,
+    utc_now,
+)
+from aegan.store import check_writable, open_store
+
+
+def run(config: str, root: str, run_id: str, *, reuse: bool) -> StageResult:
+    """Write the dataset of a run and note that the run began.
+
+    Args:
+        config: canonical JSON of the configuration.
+        root: folder or bucket path where everything of this project lies.
+        run_id: of the pipeline run.
+        reuse: whether a dataset that is there already will do.
+    """
+    settings = from_json(config)
+    began: dict[str, Any] = {"run_id": run_id, "started": utc_now()}
+    place = f"runs/{run_id}/began.json"
+    store = open_store(root)
+    with explaining(root, "normalize", ""), tempfile.TemporaryDirectory() as scratch:
+        check_writable(store)
+        store.write(place, to_json(began))
+        try:
+            raw = read_source(settings.data, Path(scratch))
+        except Exception as error:
+            store.write(place, to_json(began | {"error": str(error)}))
+            raise
+        digest = raw.digest()
+        key = dataset_key(settings, digest)
+        began |= {"data_digest": digest, "dataset_key": key, "run_key": run_key(settings, digest)}
+        store.write(place, to_json(began))
+        narrate("normalize", "info", f"run {run_id}, data {digest[:12]}")
+
+        def work(output: Path) -> dict[str, Any]:
+            dataset = write_dataset(raw, settings, output)
+            return {split: dataset.rows(split) for split in SPLITS}
+
+        result = run_stage(root, "normalize", key, work, reuse=reuse)
+        check_sizes(settings, result.summary)  # a reused dataset may meet larger batches
+        return result

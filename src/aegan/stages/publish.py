@@ -1,0 +1,141 @@
+"""Stage 5: assemble what passed the gate into a version, publish it, point the alias at it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import aegan
+from aegan.config import Config, from_json
+from aegan.errors import AeganError, RegistryError
+from aegan.narration import narrate
+from aegan.registry import Registry
+from aegan.stages.stage import (
+    StageResult,
+    explaining,
+    fetch_outputs,
+    key_of,
+    read_result,
+    run_stage,
+    stage_keys,
+    to_json,
+)
+
+
+def run(
+    config: str,
+    root: str,
+    dataset_uri: str,
+    autoencoder_uri: str,
+    gan_uri: str,
+    evaluation_uri: str,
+    *,
+    reuse: bool,
+) -> StageResult:
+    """Publish a version and move the alias to it; the summary holds both and the version's URI.
+
+    Args:
+        config: canonical JSON of the configuration.
+        root: folder or bucket path where everything of this project lies.
+        dataset_uri: what `normalize` returned.
+        autoencoder_uri: what `train_autoencoder` returned.
+        gan_uri: what `train_gan` returned.
+        evaluation_uri: what `evaluate` returned.
+        reuse: whether a version published from the same inputs will do.
+    """
+    settings = from_json(config)
+    registry = Registry(root)
+    key = stage_keys(settings, key_of(dataset_uri))["publish"]
+
+    def work(output: Path) -> dict[str, Any]:
+        with tempfile.TemporaryDirectory() as name:
+            scratch = Path(name)
+            uris = (dataset_uri, autoencoder_uri, gan_uri, evaluation_uri)
+            inputs = [fetch_outputs(uri, scratch) for uri in uris]
+            version_folder = scratch / "version"
+            _assemble(settings, inputs, version_folder)
+            version = registry.publish(settings.name, version_folder)
+        facts = {"version": version, "uri": registry.uri(settings.name, version)}
+        (output / "published.json").write_bytes(to_json(facts))
+        return facts
+
+    with explaining(root, "publish", key):
+        found = read_result(f"{root.rstrip('/')}/stages/publish/{key}") if reuse else None
+        result = run_stage(
+            root, "publish", key, work, reuse=found is not None and _exists(registry, settings, found)
+        )
+        alias = settings.publish.alias
+        registry.set_alias(settings.name, alias, result.summary["version"], "passed the gate")
+        narrate("publish", "info", f"{settings.name}@{alias} is {result.summary['version']}")
+        return result
+
+
+def _exists(registry: Registry, settings: Config, result: StageResult) -> bool:
+    try:
+        registry.manifest(settings.name, result.summary["version"])
+    except (RegistryError, AeganError):
+        return False
+    return True
+
+
+def _assemble(settings: Config, inputs: list[Path], version: Path) -> None:
+    dataset, autoencoder, gan, evaluation = inputs
+    report = evaluation / "report"
+    verdict = json.loads((report / "verdict.json").read_text("utf-8"))
+    if not verdict["passed"]:
+        raise AeganError(
+            "the gate rejected this model; see the report, and lower evaluation.thresholds only if"
+            " the model is good enough for its use"
+        )
+    shutil.copytree(autoencoder / "serving", version / "serving")
+    shutil.copytree(
+        gan / "candidates" / verdict["selected"], version / "serving" / "generator" / "1"
+    )
+    shutil.copytree(autoencoder / "keras", version / "keras")
+    if verdict["selected"] == "gan":
+        shutil.copy(gan / "keras" / "generator.keras", version / "keras")
+    (version / "preprocess").mkdir()
+    for name in ("dataset.json", "normalizer.json"):
+        shutil.copy(dataset / name, version / "preprocess")
+    for name in ("mixture.npz", "whitening.npz"):
+        shutil.copy(gan / name, version / "preprocess")
+    shutil.copytree(report, version / "report")
+    text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+    (version / "config.yaml").write_text(text, "utf-8")
+    metrics = json.loads((report / "metrics.json").read_text("utf-8"))
+    description = json.loads((dataset / "dataset.json").read_text("utf-8"))
+    card = model_card(settings, description, metrics, verdict)
+    (version / "README.md").write_text(card, "utf-8")
+
+
+def model_card(
+    settings: Config, dataset: dict[str, Any], metrics: dict[str, Any], verdict: dict[str, Any]
+) -> str:
+    """What the model is, what it was trained on, how good it is, what it must not be used for."""
+    rows = {split: part["rows"] for split, part in dataset["splits"].items()}
+    scores = "\n".join(
+        f"| {name.replace('_', ' ')} | {value:.4g} |" for name, value in metrics["headline"].items()
+    )
+    return f"""# {settings.name}
+
+An autoencoder with {settings.autoencoder.latent_size} codes and a sampler of new examples
+({verdict["selected"]}), trained by aegan {aegan.__version__}.
+
+Data: SHA-256 `{dataset["data_digest"]}`, kind {dataset["kind"]}, examples of shape
+{dataset["element_shape"]} ({dataset["raw_dtype"]}); {rows["train"]} training, {rows["validation"]}
+validation and {rows["test"]} test rows, seed {settings.seed}.
+
+| score on the test split | value |
+| --- | --- |
+{scores}
+
+Generative scores are in {metrics["features"]}. The sampler was chosen because {verdict["reason"]}.
+
+Samples are synthetic. They may resemble training examples: do not treat them as anonymised, and do
+not pass them off as real.
+"""

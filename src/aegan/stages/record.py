@@ -1,0 +1,101 @@
+"""The exit handler: whatever happened, say so in `<root>/runs/<run id>/run.json`."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from aegan.config import Config, from_json
+from aegan.narration import narrate
+from aegan.stages.stage import FAILURE, STAGES, read_result, stage_keys, to_json, utc_now
+from aegan.store import Store, open_store
+
+
+def run(config: str, root: str, run_id: str, state: str, message: str) -> dict[str, Any]:
+    """Collect what each stage left behind into one record.
+
+    Args:
+        config: canonical JSON of the configuration.
+        root: folder or bucket path where everything of this project lies.
+        run_id: of the pipeline run.
+        state: SUCCEEDED, FAILED or CANCELLED, as Kubeflow saw it.
+        message: Kubeflow's own error message, if any.
+
+    Returns:
+        The record: `status` is published, rejected, failed or cancelled.
+    """
+    settings = from_json(config)
+    store = open_store(root)
+    began = json.loads(store.read(f"runs/{run_id}/began.json") or b"{}")
+    stages, error = _stages(store, settings, began)
+    record = {
+        "run_id": run_id,
+        "name": settings.name,
+        "status": _status(state, stages),
+        "state": state,
+        "error": error or began.get("error") or message or None,
+        "started": began.get("started"),
+        "finished": utc_now(),
+        "run_key": began.get("run_key"),
+        "data_digest": began.get("data_digest"),
+        "config": json.loads(config),
+        "stages": stages,
+        "model": stages.get("publish", {}).get("summary", {}).get("uri"),
+        "alias": settings.publish.alias,
+        "versions": _versions(),
+    }
+    place = f"runs/{run_id}/run.json"
+    store.write(place, to_json(record))
+    narrate("record", "record", f"{store.uri}/{place}")
+    return record
+
+
+def _stages(
+    store: Store, settings: Config, began: dict[str, Any]
+) -> tuple[dict[str, Any], str | None]:
+    """What this run finished, and the error of the first stage that failed in it."""
+    if "dataset_key" not in began:
+        return {}, None
+    started = datetime.fromisoformat(began["started"])
+    stages: dict[str, Any] = {}
+    for stage, key in stage_keys(settings, began["dataset_key"]).items():
+        place = f"stages/{stage}/{key}"
+        failure = json.loads(store.read(f"{place}/{FAILURE}") or b"{}")
+        if failure and datetime.fromisoformat(failure["at"]) >= started:
+            return stages, f"{stage}: {failure['error']}"
+        result = read_result(f"{store.uri}/{place}")
+        if result is None:
+            break
+        reused = datetime.fromisoformat(result.finished) < started
+        stages[stage] = {
+            "uri": result.uri,
+            "outputs": f"{result.uri}/{result.attempt}",
+            "seconds": result.seconds,
+            "finished": result.finished,
+            "reused": reused,
+            "summary": result.summary,
+        }
+    return stages, None
+
+
+def _status(state: str, stages: dict[str, Any]) -> str:
+    if state != "SUCCEEDED":
+        return "cancelled" if state.startswith("CANCEL") else "failed"
+    if stages.get("evaluate", {}).get("summary", {}).get("verdict") == "rejected":
+        return "rejected"
+    # Kubeflow can report success for a step that never ran: believe the outputs.
+    return "published" if set(stages) == set(STAGES) else "failed"
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+    from platform import python_version
+
+    found = {"python": python_version()}
+    for package in ("aegan", "tensorflow", "keras", "kfp", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

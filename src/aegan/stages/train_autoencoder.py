@@ -1,0 +1,64 @@
+"""Stage 2: train the autoencoder and export it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from aegan.config import from_json
+from aegan.data.dataset import open_dataset
+from aegan.stages.stage import StageResult, fetch_outputs, key_of, run_key, run_stage, stage_keys
+
+
+def run(config: str, root: str, dataset_uri: str, *, reuse: bool) -> StageResult:
+    """Train on the training split, keep the weights that are best on validation, export them.
+
+    Args:
+        config: canonical JSON of the configuration.
+        root: folder or bucket path where everything of this project lies.
+        dataset_uri: what `normalize` returned.
+        reuse: whether an autoencoder that is there already will do.
+    """
+    settings = from_json(config)
+    key = stage_keys(settings, key_of(dataset_uri))["train_autoencoder"]
+
+    def work(output: Path) -> dict[str, Any]:
+        from aegan import autoencoder, export, training
+        from aegan.checkpoints import Checkpoints
+        from aegan.store import open_store
+
+        with tempfile.TemporaryDirectory() as scratch:
+            dataset = open_dataset(fetch_outputs(dataset_uri, Path(scratch)))
+            learner = autoencoder.AutoencoderLearner(
+                settings, dataset.shape, dataset.features("validation")
+            )
+            place = f"checkpoints/{run_key(settings, dataset.digest)}/train_autoencoder"
+            checkpoints = Checkpoints(open_store(root), place, "train_autoencoder")
+            if not reuse:
+                checkpoints.clear()
+            plan = autoencoder.plan(settings)
+            history = training.train(learner, dataset.features("train"), plan, checkpoints)
+
+            write_history(history, output)
+            (output / "keras").mkdir()
+            learner.encoder.save(output / "keras" / "encoder.keras")
+            learner.decoder.save(output / "keras" / "decoder.keras")
+            exported = export.AutoencoderExport(
+                learner.encoder, learner.decoder, dataset.normalizer, dataset.shape
+            )
+            export.save_autoencoder(exported, output / "serving" / "autoencoder" / "1")
+            checkpoints.clear()
+            return {
+                "steps": int(history[-1]["step"]),
+                "validation_mse": min(record["validation_loss"] for record in history),
+            }
+
+    return run_stage(root, "train_autoencoder", key, work, reuse=reuse)
+
+
+def write_history(history: list[dict[str, float]], output: Path) -> None:
+    """One JSON object a line, into `history.jsonl`."""
+    lines = "".join(json.dumps(record, sort_keys=True) + "\n" for record in history)
+    (output / "history.jsonl").write_text(lines, "utf-8")
