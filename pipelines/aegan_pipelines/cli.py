@@ -58,9 +58,13 @@ def _config_options(command: Command) -> Command:
 
 @main.command()
 @_config_options
-@click.option("--root", default=DEFAULT_ROOT, show_default=True, help="Folder or gs:// path for all outputs.")
+@click.option(
+    "--root", default=DEFAULT_ROOT, show_default=True, help="Folder or gs:// path for all outputs."
+)
 @click.option("--no-cache", is_flag=True, help="Compute every stage anew, checkpoints included.")
-@click.option("--json", "as_json", is_flag=True, help="Print the run's record instead of a summary.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the run's record instead of a summary."
+)
 def run(config: str, overrides: tuple[str, ...], root: str, no_cache: bool, as_json: bool) -> None:
     """Run the whole pipeline on this machine. Running it again continues where it stopped."""
     from aegan.config import load_config
@@ -109,7 +113,13 @@ def _run(settings: Any, root: str, *, reuse: bool) -> dict[str, Any]:
 
 @main.command("compile")
 @_config_options
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The package to write (.yaml).")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The package to write (.yaml).",
+)
 @click.option("--root", help="Default of the pipeline's parameter `root`.")
 def compile_(config: str, overrides: tuple[str, ...], output: Path, root: str | None) -> None:
     """Write the pipeline as a package for a Kubeflow cluster."""
@@ -132,9 +142,15 @@ def compile_(config: str, overrides: tuple[str, ...], output: Path, root: str | 
 
 @main.command()
 @click.argument("model")
-@click.option("-n", "count", default=64, show_default=True, type=click.IntRange(1), help="How many.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="The same seed gives the same samples.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="A .png (grid) or .npz.")
+@click.option(
+    "-n", "count", default=64, show_default=True, type=click.IntRange(1), help="How many."
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), help="The same seed gives the same samples."
+)
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="A .png (grid) or .npz."
+)
 def sample(model: str, count: int, seed: int | None, output: Path) -> None:
     """Draw new examples from MODEL, e.g. ROOT/models/digits@champion."""
     if output.suffix not in (".png", ".npz"):
@@ -151,7 +167,9 @@ def models() -> None:
 
 
 @models.command("list")
-@click.option("--root", default=DEFAULT_ROOT, show_default=True, help="Folder or gs:// path of the registry.")
+@click.option(
+    "--root", default=DEFAULT_ROOT, show_default=True, help="Folder or gs:// path of the registry."
+)
 @click.option("--json", "as_json", is_flag=True)
 def list_(root: str, as_json: bool) -> None:
     """List models, versions and aliases."""
@@ -168,7 +186,9 @@ def list_(root: str, as_json: bool) -> None:
     if not rows:
         click.echo(f"no models are published in {root}", err=True)
     for row in rows:
-        click.echo(f"{row['name']:<24}{row['version']}  {' '.join(sorted(row['aliases']))}".rstrip())
+        click.echo(
+            f"{row['name']:<24}{row['version']}  {' '.join(sorted(row['aliases']))}".rstrip()
+        )
 
 
 @models.command()

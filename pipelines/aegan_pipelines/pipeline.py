@@ -10,15 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kfp import compiler, dsl
-
-from aegan.config import Config
 from aegan_components.evaluate import evaluate
 from aegan_components.normalize import normalize
 from aegan_components.publish import publish
 from aegan_components.record import record
 from aegan_components.train_autoencoder import train_autoencoder
 from aegan_components.train_gan import train_gan
+from kfp import compiler, dsl
+
+from aegan.config import Config
 
 CACHED = {
     "normalize": False,  # it must look at the source, whose bytes no cache key shows
@@ -60,15 +60,12 @@ def build(config: Config, root: str | None = None) -> Callable[..., Any]:
         return _set_compute(task, settings)
 
     settings, text = config, config.to_json()
-    if root is None:
 
-        def pipeline(root: str, config: str = text, reuse: bool = True) -> None:
-            body(config, root, reuse)
-    else:
+    def pipeline(root: str, config: str, reuse: bool) -> None:
+        body(config, root, reuse)
 
-        def pipeline(root: str = root, config: str = text, reuse: bool = True) -> None:  # type: ignore[no-redef]
-            body(config, root, reuse)
-
+    # Defaults of the last parameters; without a root, its parameter is required.
+    pipeline.__defaults__ = (text, True) if root is None else (root, text, True)
     named = dsl.pipeline(
         name=f"aegan-{config.name}",
         description="Train an autoencoder and a GAN, evaluate them, publish the better.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,5 +37,6 @@ def write_samples(model: Model, count: int, seed: int | None, output: Path) -> N
             info.add_text(key, value)
         grid(samples).save(buffer, "PNG", pnginfo=info)
     else:
-        np.savez_compressed(buffer, samples=samples, **{k: np.array(v) for k, v in mark.items()})
+        arrays: Any = {key: np.array(value) for key, value in mark.items()}
+        np.savez_compressed(buffer, samples=samples, **arrays)
     LocalStore(str(output.parent)).write(output.name, buffer.getvalue())

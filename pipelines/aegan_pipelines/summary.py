@@ -26,7 +26,9 @@ def summarize(record: dict[str, Any], root: str) -> str:
     lines = ["", *scores(metrics, verdict), ""]
     missed = [check for check in verdict["checks"] if not check["passed"]]
     for check in missed:
-        bound = f"at least {check['min']}" if check["min"] is not None else f"at most {check['max']}"
+        bound = (
+            f"at least {check['min']}" if check["min"] is not None else f"at most {check['max']}"
+        )
         lines.append(f"threshold missed: {check['metric']} is {check['value']}, expected {bound}")
     lines.append(f"report     {_short(report.uri)}/report.html")
     if record["status"] == "rejected":
@@ -84,7 +86,9 @@ def describe_version(facts: dict[str, Any]) -> str:
         f"at       {facts['uri']}",
     ]
     for alias, target in facts["aliases"].items():
-        lines.append(f"alias    {alias}, since {target['at'][:19]}Z by {target['by']}: {target['reason']}")
+        lines.append(
+            f"alias    {alias}, since {target['at'][:19]}Z by {target['by']}: {target['reason']}"
+        )
     lines.append(f"files    {len(facts['files'])}")
     return "\n".join([*lines, "", *scores(facts["metrics"], facts["verdict"])])
 

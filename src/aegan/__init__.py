@@ -1,8 +1,8 @@
 """Autoencoders and GANs trained on your data, published as models that others can trust.
 
-    import aegan
-    model = aegan.load("gs://bucket/models/fashion@champion")
-    images = model.sample(100, seed=7)
+import aegan
+model = aegan.load("gs://bucket/models/fashion@champion")
+images = model.sample(100, seed=7)
 """
 
 from __future__ import annotations

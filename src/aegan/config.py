@@ -46,7 +46,7 @@ class Data(Section):
     """Where the examples come from and how they are split."""
 
     source: str
-    """`digits` (scikit-learn's), or a file or folder, local or `gs://`: IDX (plain or gzip), .npy, .npz."""
+    """`digits` (scikit-learn's), or a file or folder, local or `gs://`: IDX (or gzip), .npy, .npz."""
     format: Literal["auto", "digits", "idx", "npy", "npz"] = "auto"
     kind: Literal["image", "tabular", "sequence"] = "image"
     """Shape of one example: image [H, W] or [H, W, C], tabular [D], sequence [T, C]."""
@@ -273,7 +273,9 @@ _Loader.add_implicit_resolver(
 def preset_names() -> list[str]:
     """Names of the configurations that come with the package."""
     folder = resources.files("aegan") / "presets"
-    return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
+    return sorted(
+        p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml")
+    )
 
 
 def load_config(source: str, overrides: Iterable[str] = ()) -> Config:
@@ -306,12 +308,14 @@ def validate(tree: Mapping[str, Any], source: str) -> Config:
     except ValidationError as error:
         lines = [_explain(item) for item in error.errors()]
         count = f"{len(lines)} mistake" + ("s" if len(lines) > 1 else "")
-        raise ConfigError(f"{source}: {count}\n" + "\n".join(f"  {line}" for line in lines)) from None
+        raise ConfigError(
+            f"{source}: {count}\n" + "\n".join(f"  {line}" for line in lines)
+        ) from None
 
 
 def _read(source: str) -> str:
     path = Path(source)
-    if not path.suffix and "/" not in source and not path.exists():
+    if not path.suffix and "/" not in source and not path.is_file():
         names = preset_names()
         if source not in names:
             raise ConfigError(
@@ -330,11 +334,11 @@ def _read(source: str) -> str:
 
 def _parse(text: str, source: str) -> Any:
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source} is not valid YAML: {error}") from None
+        return yaml.load(text, Loader=_Loader)
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from None
+    except (yaml.YAMLError, ValueError, TypeError) as error:  # 2026-02-30, a list as a key
+        raise ConfigError(f"{source} is not valid YAML: {error}") from None
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:
@@ -357,7 +361,9 @@ def _explain(item: Mapping[str, Any]) -> str:
     path = ".".join(str(part) for part in item["loc"] if part != "[key]") or "the whole"
     kind = item["type"]
     if kind == "extra_forbidden":
-        return f"{path}: no such setting; expected one of {', '.join(_known_keys(item['loc'][:-1]))}"
+        return (
+            f"{path}: no such setting; expected one of {', '.join(_known_keys(item['loc'][:-1]))}"
+        )
     if kind == "missing":
         return f"{path}: required and missing"
     message = item["msg"].removeprefix("Value error, ")

@@ -96,13 +96,8 @@ class GeneratorExport(tf.Module):
         return tf.reshape(drawn, (-1, *shape[1:]))[:num]
 
     def _block(self, seed: Tensor, block: Tensor) -> Tensor:
-        noise = draw_noise(
-            self._mixture, self._noise_size, SAMPLE_BLOCK, tf.stack([seed, block])
-        )
-        if self._network is not None:
-            output = self._network(noise)
-        else:
-            output = noise[0]
+        noise = draw_noise(self._mixture, self._noise_size, SAMPLE_BLOCK, tf.stack([seed, block]))
+        output = noise[0] if self._network is None else self._network(noise)
         if self._whitening is not None:
             codes = tf.matmul(output, self._whitening.inverse) + self._whitening.mean
             output = self._decoder(codes)

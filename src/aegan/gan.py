@@ -50,9 +50,7 @@ class GanLearner:
 
         self._generator, self.average = build(), build()
         backwards = section.hidden[::-1]
-        self._discriminator = networks.discriminator(
-            section.network, shape, backwards, seed + 500
-        )
+        self._discriminator = networks.discriminator(section.network, shape, backwards, seed + 500)
         self._optimizers = []
         for network in (self._discriminator, self._generator):
             rate: Any = section.learning_rate

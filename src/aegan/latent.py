@@ -74,9 +74,7 @@ def fit_mixture(whitened: Array, components: int, seed: int) -> Mixture:
 
     possible = max(1, min(components, len(whitened) // 5))
     if possible < components:
-        narrate(
-            "train_gan", "warning", f"{possible} mixture components for {len(whitened)} codes"
-        )
+        narrate("train_gan", "warning", f"{possible} mixture components for {len(whitened)} codes")
     model = GaussianMixture(
         possible,
         # Unlike k-means, which adds up in the order threads finish, this starts the same every time.
@@ -127,5 +125,3 @@ def sample_mixture(mixture: Mixture, size: Any, seed: Any) -> Any:
 def save_arrays(path: Path, record: Whitening | Mixture) -> None:
     """Write a record's arrays as one .npz."""
     np.savez(path, **vars(record))
-
-

@@ -172,7 +172,6 @@ def _tensorflow() -> Any:
         import tensorflow
     except ImportError:
         raise DependencyError(
-            "loading a model needs TensorFlow, which is not installed:"
-            " pip install 'aegan[train]'"
+            "loading a model needs TensorFlow, which is not installed: pip install 'aegan[train]'"
         ) from None
     return tensorflow

@@ -84,10 +84,9 @@ def classifier(network: str, shape: Shape, num_classes: int, feature_size: int, 
     inputs = keras.Input(shape, name="example")
     seeds = itertools.count(seed)
     x = _downward(network, inputs, (32, 64) if network == "conv" else (256, 128), seeds)
-    features = layers.Dense(feature_size, kernel_initializer=_he(seeds), name="features")(x)
-    logits = layers.Dense(num_classes, kernel_initializer=_glorot(seeds), name="logits")(
-        layers.LeakyReLU(negative_slope=0.2)(features)
-    )
+    x = layers.Dense(feature_size, kernel_initializer=_he(seeds))(x)
+    features = layers.LeakyReLU(negative_slope=0.2, name="features")(x)
+    logits = layers.Dense(num_classes, kernel_initializer=_glorot(seeds), name="logits")(features)
     return keras.Model(inputs, [features, logits], name="classifier")
 
 

@@ -43,7 +43,9 @@ def relativistic(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
 
 def gradient_penalty(gradient: Tensor) -> Tensor:
     """Mean over the batch of ‖∂D/∂x‖², zero-centred (R1 on real, R2 on fake; Mescheder et al. 2018)."""
-    return tf.reduce_mean(tf.reduce_sum(tf.square(gradient), axis=tuple(range(1, len(gradient.shape)))))
+    return tf.reduce_mean(
+        tf.reduce_sum(tf.square(gradient), axis=tuple(range(1, len(gradient.shape))))
+    )
 
 
 ADVERSARIAL: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {

@@ -100,7 +100,7 @@ class Registry:
             RegistryError: there is no such version.
             IntegrityError: the manifest is damaged or not the one that the version's name tells.
         """
-        if not re.match(VERSION_PATTERN, version):
+        if not re.fullmatch(VERSION_PATTERN, version):
             raise RegistryError(
                 f"{version!r} is not a version: expected <yyyymmddThhmmssZ>-<12 hex digits>"
             )
@@ -125,14 +125,13 @@ class Registry:
         Raises:
             RegistryError: there is no such alias or version.
         """
-        if re.match(VERSION_PATTERN, reference):
+        if re.fullmatch(VERSION_PATTERN, reference):
             return reference, self.manifest(name, reference).digest
         alias, _ = self._alias(name, reference)
         if alias is None:
-            known = sorted(self.aliases(name))
             raise RegistryError(
-                f"no alias {reference!r} of the model {name!r} in {self._store.uri}: expected"
-                + (f" one of {', '.join(known)}" if known else " a published model, found none")
+                f"no alias {reference!r} of the model {name!r} in {self._store.uri}:"
+                f" {self._alternatives(name)}"
             )
         return alias.version, alias.digest
 
@@ -194,6 +193,16 @@ class Registry:
             )
         return folder
 
+    def _alternatives(self, name: str) -> str:
+        """What could have been asked for in place of an alias that does not exist."""
+        if aliases := sorted(self.aliases(name)):
+            return f"expected one of {', '.join(aliases)}"
+        if versions := self.versions(name):
+            return f"it has no alias; expected one of its versions {', '.join(versions)}"
+        if names := self.names():
+            return f"no such model; expected one of {', '.join(names)}"
+        return "expected a published model, found none"
+
     def _alias(self, name: str, alias: str) -> tuple[Alias | None, int]:
         path = f"models/{_checked(name)}/aliases/{_checked(alias)}.json"
         content, generation = self._store.read_versioned(path)
@@ -202,7 +211,9 @@ class Registry:
         try:
             return Alias(**json.loads(content)), generation
         except (ValueError, TypeError) as error:
-            raise IntegrityError(f"{self._store.uri}/{path} is not a valid alias: {error}") from None
+            raise IntegrityError(
+                f"{self._store.uri}/{path} is not a valid alias: {error}"
+            ) from None
 
 
 def parse_reference(uri: str) -> tuple[str, str, str]:
@@ -210,21 +221,22 @@ def parse_reference(uri: str) -> tuple[str, str, str]:
 
     Also accepted: `<root>/models/<name>` (its champion) and `<root>/models/<name>/versions/<version>`.
     """
-    match = re.match(
-        r"^(?P<root>.*?)/?(?:(?<=/)|^)models/(?P<name>[^/@]+)(?:@(?P<at>[^/@]+)|/versions/(?P<version>[^/]+?))?/?$",
+    match = re.fullmatch(
+        r"(?:(?P<root>.*?)/)?models/(?P<name>[^/@]+)(?:@(?P<at>[^/@]+)|/versions/(?P<version>[^/]+))?/?",
         uri,
     )
-    if match is None:
+    if match is None or match["root"] == "gs:/":  # a bucket called models, and no model
         raise RegistryError(
             f"{uri!r} names no model: expected <root>/models/<name>@<alias or version>,"
             " for example gs://bucket/models/fashion@champion"
         )
+    root = "." if match["root"] is None else match["root"] or "/"
     reference = match["at"] or match["version"] or "champion"
-    return match["root"] or ".", _checked(match["name"]), reference
+    return root, _checked(match["name"]), reference
 
 
 def _checked(name: str) -> str:
-    if not re.match(NAME_PATTERN, name):
+    if not re.fullmatch(NAME_PATTERN, name):
         raise RegistryError(
             f"{name!r} is not a name: expected lower-case letters, digits and hyphens,"
             " beginning with a letter"

@@ -20,6 +20,8 @@ from typing import Any, Protocol
 
 from aegan.errors import PreconditionError, StoreError
 
+READ_ATTEMPTS = 10
+
 _TEMPORARY = ".aegan-tmp-"
 
 
@@ -215,18 +217,28 @@ class GcsStore:
         return sorted(key[len(self._prefix) :].lstrip("/") for key in below if key[-1] != "/")
 
     def read(self, name: str) -> bytes | None:
-        return self.read_versioned(name)[0]
-
-    def read_versioned(self, name: str) -> tuple[bytes | None, int]:
         from google.api_core.exceptions import NotFound
 
-        blob = self._bucket.blob(self._key(name))
         with self._explained(name):
             try:
-                content = blob.download_as_bytes()
+                return bytes(self._bucket.blob(self._key(name)).download_as_bytes())
             except NotFound:
-                return None, 0
-        return content, int(blob.generation)
+                return None
+
+    def read_versioned(self, name: str) -> tuple[bytes | None, int]:
+        from google.api_core.exceptions import NotFound, PreconditionFailed
+
+        with self._explained(name):
+            for _ in range(READ_ATTEMPTS):
+                blob = self._bucket.get_blob(self._key(name))
+                if blob is None:
+                    return None, 0
+                generation = int(blob.generation)
+                try:
+                    return blob.download_as_bytes(if_generation_match=generation), generation
+                except (NotFound, PreconditionFailed):
+                    continue  # replaced or deleted between the two requests
+        raise StoreError(f"{self.uri}/{name} changes faster than it can be read; try again")
 
     def write(self, name: str, content: bytes, *, if_generation: int | None = None) -> None:
         blob = self._bucket.blob(self._key(name))

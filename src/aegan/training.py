@@ -119,7 +119,9 @@ def _program(learner: Learner, examples: Array, xla: bool) -> Any:
 
     shape = tf.TensorSpec([None, *examples.shape[1:]], tf.float32)
     probe = tf.function(learner.update, autograph=False)
-    metric_names = sorted(probe.get_concrete_function(shape, tf.TensorSpec([], tf.int32)).structured_outputs)
+    metric_names = sorted(
+        probe.get_concrete_function(shape, tf.TensorSpec([], tf.int32)).structured_outputs
+    )
     return run
 
 

@@ -85,20 +85,23 @@ def write_dataset(raw: RawData, config: Config, folder: Path) -> Dataset:
     parts = _split(raw, config)
     check_sizes(config, {name: len(examples) for name, (examples, _) in parts.items()})
     normalizer = fit(parts["train"][0], config.normalize.method, config.data.kind)
-    classes = None
-    if all(labels is not None for _, labels in parts.values()):
-        classes = np.unique(parts["train"][1])
+    labels = {name: found for name, (_, found) in parts.items() if found is not None}
+    classes = np.unique(labels["train"]) if len(labels) == len(parts) else None
 
     folder.mkdir(parents=True, exist_ok=True)
     splits: dict[str, Any] = {}
-    for name, (examples, labels) in parts.items():
+    for name, (examples, _) in parts.items():
         features = _write_shards(folder, name, "features", examples, normalizer.apply)
         numbered: list[str] = []
         if classes is not None:
-            known = np.searchsorted(classes, labels).clip(max=len(classes) - 1)
-            if not np.array_equal(classes[known], labels):
-                raise DataError(f"the {name} split holds labels that the training split lacks")
-            numbered = _write_shards(folder, name, "labels", known.astype(np.int64), lambda y: y)
+            unknown = np.setdiff1d(labels[name], classes).tolist()
+            if unknown:
+                raise DataError(
+                    f"{config.data.source}: the {name} split holds the labels {unknown[:8]}, which"
+                    " no training row has; give more examples of them, or leave them out"
+                )
+            numbers = np.searchsorted(classes, labels[name]).astype(np.int64)
+            numbered = _write_shards(folder, name, "labels", numbers, lambda y: y)
         splits[name] = {"rows": len(examples), "features": features, "labels": numbered}
 
     (folder / "normalizer.json").write_text(normalizer.to_json(), "utf-8")
@@ -180,9 +183,7 @@ def check_sizes(config: Config, sizes: dict[str, int]) -> None:
             )
 
 
-def _write_shards(
-    folder: Path, split: str, part: str, values: Array, transform: Any
-) -> list[str]:
+def _write_shards(folder: Path, split: str, part: str, values: Array, transform: Any) -> list[str]:
     (folder / split).mkdir(exist_ok=True)
     names = []
     for number, shard in enumerate(_shards(values)):

@@ -35,8 +35,7 @@ class Normalizer:
         """Float32 [N, ...] to raw units; integers are rounded and kept within their type."""
         raw = normalized * self.scale + self.offset
         if np.dtype(self.raw_dtype).kind in "ui":
-            limits = np.iinfo(self.raw_dtype)
-            raw = np.clip(np.rint(raw), limits.min, limits.max)
+            raw = np.clip(np.rint(raw), *_float_limits(self.raw_dtype))
         return raw.astype(self.raw_dtype)
 
     def apply_tensor(self, raw: Any) -> Any:
@@ -51,8 +50,7 @@ class Normalizer:
 
         raw = normalized * self.scale + self.offset
         if np.dtype(self.raw_dtype).kind in "ui":
-            # saturate_cast keeps wide integer types correct where a float clip would round up.
-            return tf.saturate_cast(tf.round(raw), self.raw_dtype)
+            raw = tf.clip_by_value(tf.round(raw), *_float_limits(self.raw_dtype))
         return tf.cast(raw, self.raw_dtype)
 
     def to_json(self) -> str:
@@ -92,8 +90,18 @@ def fit(train: Array, method: str, kind: str) -> Normalizer:
     else:
         offset = train.mean(axis=axes, dtype=np.float64)
         scale = train.std(axis=axes, dtype=np.float64)
-    # A constant column carries nothing: it becomes 0, and comes back as itself.
-    scale = np.where(scale > 0, scale, 1.0)
-    return Normalizer(
-        method, np.asarray(offset, np.float32), np.asarray(scale, np.float32), train.dtype.name
-    )
+    # A constant column carries nothing: it becomes 0, and comes back as itself. Rounding leaves it
+    # a deviation, and float32 may leave a column that does vary none.
+    scale = np.asarray(scale, np.float32)
+    varies = (train.min(axis=axes) < train.max(axis=axes)) & (scale > 0)
+    scale = np.where(varies, scale, np.float32(1))
+    return Normalizer(method, np.asarray(offset, np.float32), scale, train.dtype.name)
+
+
+def _float_limits(dtype: str) -> tuple[np.float32, np.float32]:
+    """The float32 range that fits an integer type; its largest value itself may round out of it."""
+    limits = np.iinfo(dtype)
+    largest = np.float32(limits.max)
+    if int(largest) > limits.max:
+        largest = np.nextafter(largest, np.float32(0))
+    return np.float32(limits.min), largest

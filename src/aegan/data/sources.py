@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import math
 import struct
-import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x
 ELEMENT_SHAPES = {"image": "[H, W] or [H, W, C]", "tabular": "[D]", "sequence": "[T, C]"}
 EXAMPLE_KEYS = ("x", "images", "data", "features")
 LABEL_KEYS = ("y", "labels", "targets")
+LARGEST = np.float32(1e38)  # networks compute in float32, which ends at 3.4e38
 
 
 @dataclass(frozen=True)
@@ -118,9 +118,9 @@ def _local_copy(source: str, scratch: Path) -> Path:
 
 
 def _guess_format(path: Path) -> str:
-    if path.is_dir() or "idx" in path.name or "ubyte" in path.name:
-        return "idx"
-    return path.suffix.removeprefix(".")
+    if path.is_file() and path.suffix in (".npy", ".npz"):
+        return path.suffix.removeprefix(".")
+    return "idx" if path.is_dir() or "idx" in path.name or "ubyte" in path.name else "unknown"
 
 
 def _sha256(path: Path) -> str:
@@ -191,8 +191,8 @@ def _read_numpy(path: Path) -> RawData:
         if not isinstance(loaded, np.lib.npyio.NpzFile):
             return _one_array(path, loaded)
         with loaded:
-            arrays = {key: loaded[key] for key in loaded.files}
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+            arrays = {key: np.asarray(loaded[key]) for key in loaded.files}
+    except Exception as error:  # a damaged file makes NumPy and zipfile raise a dozen types
         raise DataError(
             f"{path}: not a readable NumPy file: {error};"
             " write it again with numpy.save or numpy.savez, without Python objects"
@@ -232,11 +232,12 @@ def _checked(examples: Array, labels: Array | None, data: Data, what: str) -> Ar
             f" with {ELEMENT_SHAPES[data.kind]} for one example; reshape them or set data.kind"
         )
     if examples.dtype.kind == "f":
-        rows = np.flatnonzero(~np.isfinite(examples.reshape(len(examples), -1)).all(axis=1))
+        usable = np.abs(examples.reshape(len(examples), -1)) <= LARGEST  # NaN is not
+        rows = np.flatnonzero(~usable.all(axis=1))
         if rows.size:
             raise DataError(
-                f"{where}: {rows.size} of {len(examples)} rows hold NaN or infinity, the first is"
-                f" row {rows[0]}; drop or fill them"
+                f"{where}: {rows.size} of {len(examples)} rows hold NaN, infinity or numbers beyond"
+                f" {LARGEST:g}, the first is row {rows[0]}; drop or fill them"
             )
     if labels is not None:
         if labels.dtype.kind not in "ui" or labels.shape != (len(examples),):

@@ -25,7 +25,7 @@ def row_fractions(examples: Array, seed: int) -> Array:
     """
     rows = np.ascontiguousarray(examples).reshape(len(examples), -1)
     key = seed.to_bytes(8, "big")
-    hashes = b"".join(hashlib.blake2b(row, digest_size=6, key=key).digest() for row in rows)
+    hashes = b"".join(hashlib.blake2b(row.data, digest_size=6, key=key).digest() for row in rows)
     words = np.frombuffer(hashes, ">u2").reshape(-1, 3).astype(np.uint64)
     return (words @ np.array([2**32, 2**16, 1], np.uint64)).astype(np.float64) / 2.0**48
 

@@ -23,7 +23,7 @@ from aegan.store import open_store
 Array = np.ndarray[Any, Any]
 Tensor = Any
 
-FEATURE_SIZE = 64
+FEATURE_SIZE = 128
 LEARNING_RATE = 1e-3
 BATCH_SIZE = 128
 EVALUATION_BATCH = 1000
@@ -68,7 +68,7 @@ class ClassifierLearner:
 
 
 def feature_extractor(dataset: Dataset, config: Config) -> tuple[Callable[[Array], Array], str]:
-    """A function from normalised examples [N, ...] to features [N, 64], and what it is in words."""
+    """A function from normalised examples [N, ...] to features [N, 128], and what it is in words."""
     is_image = len(dataset.shape) == 3 and min(dataset.shape[:2]) >= 8
     network = "conv" if is_image else "dense"
     learner = ClassifierLearner(network, dataset.shape, dataset.num_classes, config.seed * 1000)

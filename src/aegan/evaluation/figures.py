@@ -27,7 +27,9 @@ def grid(images: Array, *, columns: int | None = None, width: int = 640) -> Imag
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
     pixels = _to_uint8(images)
-    canvas = np.full((rows * (height + 1) - 1, columns * (image_width + 1) - 1, channels), 255, np.uint8)
+    canvas = np.full(
+        (rows * (height + 1) - 1, columns * (image_width + 1) - 1, channels), 255, np.uint8
+    )
     for index, image in enumerate(pixels):
         top, left = (index // columns) * (height + 1), (index % columns) * (image_width + 1)
         canvas[top : top + height, left : left + image_width] = image

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from aegan.config import Bound
+from aegan.config import Bound, MetricName
 
 
-def choose(scores: Mapping[str, list[Mapping[str, float]]]) -> dict[str, Any]:
+def choose(scores: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, Any]:
     """Choose the better sampler from repeated scores on validation data.
 
     The lower Fréchet distance wins if the gap is larger than twice its standard error over the
@@ -31,12 +31,16 @@ def choose(scores: Mapping[str, list[Mapping[str, float]]]) -> dict[str, Any]:
         np.var([r["frechet_distance"] for r in repeats], ddof=1) / len(repeats)
         for repeats in scores.values()
     ]
-    noise = 2 * math.sqrt(sum(errors))
-    by_distance = sorted(means, key=lambda name: means[name]["frechet_distance"])
-    best, other = by_distance[0], by_distance[1]
-    gap = means[other]["frechet_distance"] - means[best]["frechet_distance"]
+    noise = 2 * math.sqrt(sum(error for error in errors if math.isfinite(error)))
+    # A sampler with a distance that is not a number is as far as can be.
+    distances = {name: means[name]["frechet_distance"] for name in means}
+    distances = {name: d if math.isfinite(d) else math.inf for name, d in distances.items()}
+    best, other = sorted(distances, key=distances.__getitem__)[:2]
+    gap = distances[other] - distances[best]
     if gap > noise:
-        reason = f"its Fréchet distance on validation data is lower by {gap:.3g} (noise {noise:.2g})"
+        reason = (
+            f"its Fréchet distance on validation data is lower by {gap:.3g} (noise {noise:.2g})"
+        )
     else:
         best = max(means, key=lambda name: means[name]["coverage"])
         reason = (
@@ -46,7 +50,7 @@ def choose(scores: Mapping[str, list[Mapping[str, float]]]) -> dict[str, Any]:
     return {"selected": best, "reason": reason, "validation_scores": means}
 
 
-def judge(scores: Mapping[str, float], thresholds: Mapping[str, Bound]) -> dict[str, Any]:
+def judge(scores: Mapping[str, float], thresholds: Mapping[MetricName, Bound]) -> dict[str, Any]:
     """Compare scores with thresholds; a score that is not a finite number misses every threshold.
 
     Returns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,11 @@ def frechet_distance(first: Array, second: Array) -> float:
 
     ‖μ₁ - μ₂‖² + tr(Σ₁ + Σ₂ - 2 (Σ₁Σ₂)^½), Dowson and Landau 1982; on Inception features this is FID
     (Heusel et al. 2017). Biased upwards for few rows: compare only values of the same sizes.
+    NaN if a feature is not finite.
     """
     first, second = first.astype(np.float64), second.astype(np.float64)
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        return math.nan
     mean_gap = first.mean(axis=0) - second.mean(axis=0)
     cov_1, cov_2 = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (first, second))
     # tr (Σ₁Σ₂)^½ = tr (Σ₁^½ Σ₂ Σ₁^½)^½, whose argument is symmetric and so has real roots.
@@ -40,7 +44,9 @@ def manifold_scores(real: Array, fake: Array, neighbours: int) -> dict[str, floa
         fake: [M, D], M > neighbours.
         neighbours: k.
     """
-    real, fake = real.astype(np.float32), fake.astype(np.float32)
+    # Squared distances come from a difference of squares: far from the origin it loses its digits.
+    centre = real.mean(axis=0, dtype=np.float64)
+    real, fake = ((x - centre).astype(np.float32) for x in (real, fake))
     real_radii = _radii(real, neighbours)
     fake_radii = _radii(fake, neighbours)
     inside_real = np.zeros(len(fake), np.int64)  # balls of real points that hold each fake one
@@ -73,4 +79,5 @@ def _radii(points: Array, neighbours: int) -> Array:
 
 def _squared_distances(a: Array, b: Array) -> Array:
     squares = (a * a).sum(axis=1)[:, np.newaxis] + (b * b).sum(axis=1)[np.newaxis]
-    return np.maximum(squares - 2 * (a @ b.T), 0)
+    distances: Array = np.maximum(squares - 2 * (a @ b.T), 0)
+    return distances

@@ -67,7 +67,11 @@ def run(
     with explaining(root, "publish", key):
         found = read_result(f"{root.rstrip('/')}/stages/publish/{key}") if reuse else None
         result = run_stage(
-            root, "publish", key, work, reuse=found is not None and _exists(registry, settings, found)
+            root,
+            "publish",
+            key,
+            work,
+            reuse=found is not None and _exists(registry, settings, found),
         )
         alias = settings.publish.alias
         registry.set_alias(settings.name, alias, result.summary["version"], "passed the gate")

@@ -112,9 +112,7 @@ def run_stage(
             }
             store.upload(output, f"{prefix}/{attempt}")
         seconds = round(time.monotonic() - start, 2)
-        result = StageResult(
-            f"{store.uri}/{prefix}", attempt, utc_now(), seconds, files, summary
-        )
+        result = StageResult(f"{store.uri}/{prefix}", attempt, utc_now(), seconds, files, summary)
         store.write(f"{prefix}/{RECORD}", to_json(asdict(result)))
         store.delete(f"{prefix}/{FAILURE}")
         narrate(stage, "done", f"in {duration(seconds)}  {describe(summary)}".rstrip())
@@ -194,8 +192,9 @@ def to_json(tree: Any) -> bytes:
 def describe(summary: dict[str, Any]) -> str:
     """A summary in one line; floats short."""
     shown = (
-        f"{name.replace('_', ' ')} {value:.4g}" if isinstance(value, float) else
-        f"{name.replace('_', ' ')} {value}"
+        f"{name.replace('_', ' ')} {value:.4g}"
+        if isinstance(value, float)
+        else f"{name.replace('_', ' ')} {value}"
         for name, value in summary.items()
         if isinstance(value, (str, int, float))
     )

@@ -77,10 +77,16 @@ def _train(
     latent.save_arrays(output / "whitening.npz", whitening)
     in_latent = (whitening, decoder) if in_latent_space else (None, None)
     noise_size = settings.gan.noise_size
-    samplers = {
+    samplers: dict[str, tuple[Any, Any, int, Any, Any]] = {
         "gan": (learner.average, start, noise_size, *in_latent),
         "mixture": (None, mixture, noise_size, whitening, decoder),
-        "gaussian": (None, latent.standard_gaussian(codes.shape[1]), noise_size, whitening, decoder),
+        "gaussian": (
+            None,
+            latent.standard_gaussian(codes.shape[1]),
+            noise_size,
+            whitening,
+            decoder,
+        ),
     }
     for name, parts in samplers.items():
         exported = export.GeneratorExport(*parts, dataset.normalizer)

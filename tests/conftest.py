@@ -1,0 +1,101 @@
+"""Shared fixtures: a strict GCS emulator, a tiny configuration, and one published model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("AEGAN_PROGRESS_SECONDS", "3600")
+
+from tests.gcs import StrictEmulator
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Iterator[StrictEmulator]:
+    with StrictEmulator() as running:
+        yield running
+
+
+@pytest.fixture
+def bucket(emulator: StrictEmulator, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URI of an empty prefix in an emulated bucket that enforces generation preconditions."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
+    return emulator.new_prefix()
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A place to write to: each test runs on a folder and on a bucket."""
+    if request.param == "folder":
+        return str(tmp_path / "root")
+    return str(request.getfixturevalue("bucket"))
+
+
+def tiny(**sections: Any) -> dict[str, Any]:
+    """A configuration of the digits that trains in seconds, as a tree; sections are merged in."""
+    tree: dict[str, Any] = {
+        "name": "tiny",
+        "seed": 3,
+        "data": {"source": "digits", "test_fraction": 0.2},
+        "autoencoder": {
+            "hidden": [64],
+            "latent_size": 8,
+            "batch_size": 64,
+            "learning_rate": 3e-3,
+            "steps": 1000,
+            "validate_every": 100,
+        },
+        "gan": {"hidden": [32], "components": 4, "noise_size": 4, "batch_size": 64, "steps": 100},
+        "evaluation": {"feature_steps": 50, "samples": 200},
+    }
+    for name, values in sections.items():
+        if isinstance(values, dict) and isinstance(tree.get(name), dict):
+            tree[name] = tree[name] | values
+        else:
+            tree[name] = values
+    return tree
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The record of one tiny run through the real pipeline under kfp.local; read it, do not write."""
+    from aegan_pipelines.local_runner import run_locally
+
+    from aegan.config import validate
+
+    root = tmp_path_factory.mktemp("published") / "root"
+    events: list[tuple[str, str, str]] = []
+    record = run_locally(
+        validate(tiny(), "tiny"),
+        str(root),
+        reuse=True,
+        show=lambda *event: events.append(event),
+        progress_seconds=0.2,
+    )
+    return record | {"root": str(root), "events": events}
+
+
+def make_stages(tree: dict[str, Any], root: str) -> dict[str, Any]:
+    """Run all stages but `publish` in this process, without Kubeflow; returns their results."""
+    from aegan.config import validate
+    from aegan.stages import evaluate, normalize, train_autoencoder, train_gan
+
+    config = validate(tree, "test").to_json()
+    data = normalize.run(config, root, "test-run", reuse=True)
+    encoded = train_autoencoder.run(config, root, data.uri, reuse=True)
+    generated = train_gan.run(config, root, data.uri, encoded.uri, reuse=True)
+    judged = evaluate.run(config, root, data.uri, encoded.uri, generated.uri, reuse=True)
+    return {
+        "config": config,
+        "normalize": data,
+        "train_autoencoder": encoded,
+        "train_gan": generated,
+        "evaluate": judged,
+    }

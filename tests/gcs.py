@@ -1,0 +1,96 @@
+"""The GCS emulator made strict: it honours `ifGenerationMatch`, as the real service does.
+
+The emulator package ignores preconditions, so tests of locks and create-only writes would pass
+falsely. Here every mutating request is checked under one lock and answered with 412 like
+https://cloud.google.com/storage/docs/request-preconditions says.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Self
+
+from gcp_storage_emulator import server as emulator_server
+from gcp_storage_emulator.exceptions import NotFound
+from gcp_storage_emulator.handlers import objects
+
+BUCKET = "aegan-test"
+
+Handler = Callable[..., None]
+
+
+def _strict(original: Handler) -> Handler:
+    """A handler that answers 412 where the object's generation is not the one asked for.
+
+    The emulator handles one request at a time, so the check and the write cannot be torn apart. A
+    resumable upload carries the condition in its session's URL and is checked again as it ends.
+    """
+
+    def handle(request: Any, response: Any, storage: Any, *args: Any, **kwargs: Any) -> None:
+        wanted = request.query.get("ifGenerationMatch")
+        if wanted is not None and _generation(request, storage) != int(wanted[0]):
+            response.status = HTTPStatus.PRECONDITION_FAILED
+            message = "At least one of the pre-conditions you specified did not hold."
+            error = {"code": 412, "message": message, "errors": [{"message": message}]}
+            response.json({"error": error})
+            return
+        original(request, response, storage, *args, **kwargs)
+
+    handle.strict = True  # type: ignore[attr-defined]
+    return handle
+
+
+def _generation(request: Any, storage: Any) -> int:
+    """Generation of the object that a request is about; 0 if it does not exist."""
+    bucket, name = request.params.get("bucket_name"), request.params.get("object_id")
+    if "upload_id" in request.query:
+        pending = storage.get_resumable_file_obj(request.query["upload_id"][0])
+        bucket, name = pending["bucket"], pending["name"]
+    elif name is None:
+        data = request.data
+        in_query = request.query.get("name")
+        name = in_query[0] if in_query else (data.get("meta") or data)["name"]
+    try:
+        return int(storage.get_file_obj(bucket, name)["generation"])
+    except NotFound:
+        return 0
+
+
+def _make_strict() -> None:
+    checked = (
+        objects.insert,
+        objects.upload_partial,
+        objects.delete,
+        objects.get,
+        objects.download,
+    )
+    for _, handlers in emulator_server.HANDLERS:
+        for method, handler in handlers.items():
+            if handler in checked:
+                handlers[method] = _strict(handler)
+
+
+class StrictEmulator:
+    """A running emulator on a free port of the loopback interface."""
+
+    def __init__(self) -> None:
+        _make_strict()
+        self._numbers = itertools.count()
+        self._server = emulator_server.create_server(
+            "127.0.0.1", 0, in_memory=True, default_bucket=BUCKET
+        )
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        host, port = self._server._api._httpd.socket.getsockname()
+        self.url = f"http://{host}:{port}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stop()
+
+    def new_prefix(self) -> str:
+        """URI of a prefix that no other test uses."""
+        return f"gs://{BUCKET}/test-{next(self._numbers)}"

@@ -1,0 +1,168 @@
+"""The whole pipeline through real kfp.local runs, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from aegan_pipelines.local_runner import run_locally, run_package
+from aegan_pipelines.pipeline import compile_package
+
+from aegan.config import load_config, preset_names, validate
+from aegan.registry import Registry
+from aegan.store import open_store
+from tests.conftest import tiny
+
+STAGES = ["normalize", "train_autoencoder", "train_gan", "evaluate", "publish"]
+
+
+def run_again(published: dict[str, Any], **sections: Any) -> tuple[dict[str, Any], list[Any]]:
+    events: list[tuple[str, str, str]] = []
+    record = run_locally(
+        validate(tiny(**sections), "tiny"),
+        published["root"],
+        reuse=True,
+        show=lambda *event: events.append(event),
+        progress_seconds=60,
+    )
+    return record, events
+
+
+def test_every_stage_runs_and_the_record_says_so(published: dict[str, Any]) -> None:
+    assert published["status"] == "published"
+    assert published["error"] is None
+    assert set(published["stages"]) == set(STAGES)
+    assert not any(stage["reused"] for stage in published["stages"].values())
+    assert published["versions"]["kfp"].startswith("2.17")
+    starts = [stage for stage, event, _ in published["events"] if event == "start"]
+    assert starts == STAGES
+
+
+def test_the_record_on_disk_is_the_record_returned(published: dict[str, Any]) -> None:
+    path = Path(published["root"]) / "runs" / published["run_id"] / "run.json"
+    on_disk = json.loads(path.read_text())
+    assert on_disk["stages"] == published["stages"]
+    assert on_disk["run_key"] == published["run_key"]
+
+
+def test_training_reports_progress_with_rate_and_time_left(published: dict[str, Any]) -> None:
+    texts = [text for stage, event, text in published["events"] if event == "progress"]
+    assert any("samples/s" in text and text.endswith("left") for text in texts)
+
+
+def test_the_alias_points_to_the_published_version(published: dict[str, Any]) -> None:
+    version, digest = Registry(published["root"]).resolve("tiny", "champion")
+    assert published["model"].endswith(version)
+    assert version.endswith(digest[:12])
+
+
+def test_the_report_is_one_self_contained_page_under_a_megabyte(published: dict[str, Any]) -> None:
+    outputs = Path(published["stages"]["evaluate"]["outputs"])
+    page = (outputs / "report" / "report.html").read_text("utf-8")
+    assert len(page.encode()) < 1_000_000
+    assert page.count('src="data:image/png;base64,') == 3
+    assert "http" not in page
+    assert "Passed the gate" in page
+    metrics = json.loads((outputs / "report" / "metrics.json").read_text())
+    rows = {"gan", "mixture", "gaussian", "reconstructions", "real_train"}
+    assert set(metrics["generation"]) == rows
+    for row in metrics["generation"].values():
+        assert row["frechet_distance"] > 0
+        assert 0 <= row["coverage"] <= 1
+
+
+def test_a_second_run_reuses_every_stage_and_says_so(published: dict[str, Any]) -> None:
+    record, events = run_again(published)
+    assert record["status"] == "published"
+    assert [stage for stage, event, _ in events if event == "reused"] == STAGES
+    assert all(stage["reused"] for stage in record["stages"].values())
+    assert record["model"] == published["model"]
+
+
+def test_a_changed_setting_recomputes_its_stage_and_the_ones_after_it_only(
+    published: dict[str, Any],
+) -> None:
+    record, events = run_again(published, gan={"steps": 50})
+    assert [stage for stage, event, _ in events if event == "reused"] == STAGES[:2]
+    assert record["model"] != published["model"]
+
+
+def test_a_model_that_misses_a_threshold_is_not_published(published: dict[str, Any]) -> None:
+    before = Registry(published["root"]).versions("tiny")
+    evaluation = {"thresholds": {"reconstruction_mse": {"max": 1e-9}}}
+    record, _ = run_again(published, evaluation=evaluation)
+    assert record["status"] == "rejected"
+    assert record["model"] is None
+    assert "publish" not in record["stages"]
+    assert Registry(published["root"]).versions("tiny") == before
+
+
+def test_a_failing_stage_is_recorded_with_its_error(published: dict[str, Any]) -> None:
+    record, events = run_again(published, data={"source": "/nowhere/data.npy"})
+    assert record["status"] == "failed"
+    assert "no data at /nowhere/data.npy" in record["error"]
+    errors = [text for _, event, text in events if event == "error"]
+    assert errors == [record["error"]]
+
+
+def test_the_compiled_package_runs_to_the_same_scores(
+    published: dict[str, Any], tmp_path: Path
+) -> None:
+    package = tmp_path / "pipeline.yaml"
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump(tiny()))
+    aegan = Path(sys.executable).with_name("aegan")
+    command = [str(aegan), "compile", str(config), "-o", str(package)]
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+    record = run_package(
+        package,
+        str(tmp_path / "root"),
+        reuse=True,
+        show=lambda *_: None,
+        progress_seconds=60,
+    )
+    first, second = (read_metrics(r) for r in (published, record))
+    assert second == first
+
+
+def read_metrics(record: dict[str, Any]) -> Any:
+    store = open_store(record["stages"]["evaluate"]["outputs"])
+    return json.loads(store.read("report/metrics.json") or b"")
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_every_preset_compiles_to_a_package_fit_for_a_cluster(preset: str, tmp_path: Path) -> None:
+    config = load_config(preset, ["compute.accelerator_count=1"])
+    compile_package(config, tmp_path / "p.yaml", "gs://bucket/root")
+    text = (tmp_path / "p.yaml").read_text("utf-8")
+    assert "pip install" not in text
+    spec = next(yaml.safe_load_all(text))
+    executors = spec["deploymentSpec"]["executors"]
+    assert {e["container"]["image"] for e in executors.values()} == {config.compute.image}
+    resources = {name: e["container"]["resources"] for name, e in executors.items()}
+    with_gpu = {name for name, r in resources.items() if "accelerator" in r}
+    assert with_gpu == {"exec-train-autoencoder", "exec-train-gan"}
+    gpu = resources["exec-train-gan"]["accelerator"]
+    assert gpu["resourceType"] == "nvidia.com/gpu"
+    assert gpu["resourceCount"] == "1"
+    tasks: dict[str, Any] = {}
+    for component in [spec["root"], *spec["components"].values()]:
+        tasks |= component.get("dag", {}).get("tasks", {})
+    cached = {name for name in tasks if tasks[name].get("cachingOptions", {}).get("enableCache")}
+    assert cached & {stage.replace("_", "-") for stage in [*STAGES, "record"]} == {
+        "train-autoencoder",
+        "train-gan",
+        "evaluate",
+    }
+    for stage in ("normalize", "train-autoencoder", "train-gan", "evaluate", "publish"):
+        policy = tasks[stage]["retryPolicy"]
+        assert policy["maxRetryCount"] == config.compute.retries
+        assert policy["backoffMaxDuration"] == "604800s"
+    assert spec["root"]["inputDefinitions"]["parameters"]["root"]["defaultValue"] == (
+        "gs://bucket/root"
+    )

@@ -1,0 +1,144 @@
+"""A training that was killed goes on to the weights it would have had."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aegan.checkpoints import MARKER
+from aegan.config import validate
+from aegan.stages import normalize, train_autoencoder
+from aegan.stages.stage import read_result
+from tests.conftest import tiny
+
+RUN = """
+import sys
+from aegan.stages import train_autoencoder, train_gan
+config, root, stage, *uris = sys.argv[1:]
+modules = {"train_autoencoder": train_autoencoder, "train_gan": train_gan}
+modules[stage].run(open(config).read(), root, *uris, reuse=True)
+"""
+
+
+def slow() -> dict[str, Any]:
+    """Long enough to be killed in the middle, with a checkpoint at every evaluation."""
+    autoencoder = {"steps": 20_000, "validate_every": 200, "checkpoint_seconds": 0.01}
+    gan = {"steps": 8_000, "checkpoint_seconds": 0.01}
+    return tiny(autoencoder=autoencoder, gan=gan)
+
+
+def start(config: Path, root: str, stage: str, *uris: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", RUN, str(config), root, stage, *uris]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def kill_after_checkpoint(process: subprocess.Popen[str], root: str, number: int) -> None:
+    """SIGKILL as soon as the given number of different checkpoints have been seen."""
+    seen: set[Path] = set()
+    while len(seen) < number:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        seen |= set(Path(root, "checkpoints").rglob(MARKER))
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+
+
+def weights(root: str, uri: str) -> list[Any]:
+    import keras
+
+    result = read_result(uri)
+    assert result is not None
+    folder = Path(result.uri) / result.attempt / "keras"
+    models = [keras.models.load_model(path) for path in sorted(folder.iterdir())]
+    return [weight for model in models for weight in model.get_weights()]
+
+
+@pytest.mark.parametrize("stage", ["train_autoencoder", "train_gan"])
+def test_killed_twice_and_resumed_gives_identical_weights(stage: str, tmp_path: Path) -> None:
+    settings = validate(slow(), "slow")
+    config = tmp_path / "config.json"
+    config.write_text(settings.to_json())
+    uninterrupted, interrupted = str(tmp_path / "a"), str(tmp_path / "b")
+    found = {}
+    for root in (uninterrupted, interrupted):
+        uris = [normalize.run(settings.to_json(), root, "run", reuse=True).uri]
+        if stage == "train_gan":
+            short = validate(tiny(), "short").to_json()
+            uris.append(train_autoencoder.run(short, root, uris[0], reuse=True).uri)
+        if root == interrupted:
+            for number in (1, 2):
+                kill_after_checkpoint(start(config, root, stage, *uris), root, number)
+        process = start(config, root, stage, *uris)
+        narration = process.communicate()[1]
+        assert process.returncode == 0, narration
+        assert ("resumed at step" in narration) == (root == interrupted)
+        uri = narration_uri(root, stage)
+        found[root] = weights(root, uri)
+        history = history_of(uri)
+        assert [r["step"] for r in history] == sorted({r["step"] for r in history})
+    for first, second in zip(found[uninterrupted], found[interrupted], strict=True):
+        assert np.array_equal(first, second)
+
+
+def narration_uri(root: str, stage: str) -> str:
+    folder = Path(root) / "stages" / stage
+    newest = max(folder.glob("*/stage.json"), key=os.path.getmtime)
+    return str(newest.parent)
+
+
+def history_of(uri: str) -> list[dict[str, float]]:
+    result = read_result(uri)
+    assert result is not None
+    text = (Path(uri) / result.attempt / "history.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import tensorflow as tf
+
+    from aegan.checkpoints import Checkpoints
+    from aegan.store import open_store
+
+    store = open_store(str(tmp_path))
+    checkpoints = Checkpoints(store, "checkpoints/k/s", "train_gan")
+    variable = tf.Variable([1.0, 2.0])
+    checkpoints.save(10, [variable], [{"step": 10.0}])
+    kept = {name: store.read(name) for name in store.list("checkpoints")}
+    variable.assign([3.0, 4.0])
+    checkpoints.save(20, [variable], [])
+    for name, content in kept.items():  # as if the older one had not been deleted yet
+        store.write(name, content or b"")
+    torn = next(name for name in store.list("checkpoints/k/s/step-000000020") if "data" in name)
+    store.write(torn, b"torn")
+    assert checkpoints.restore([variable]) == (10, [{"step": 10.0}])
+    assert variable.numpy().tolist() == [1.0, 2.0]
+    assert "passed over the damaged checkpoint of step 20" in capfd.readouterr().err
+
+
+def test_a_checkpoint_without_its_marker_does_not_exist(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    from aegan.checkpoints import Checkpoints
+    from aegan.store import open_store
+
+    store = open_store(str(tmp_path))
+    checkpoints = Checkpoints(store, "checkpoints/k/s", "train_gan")
+    variable = tf.Variable(1.0)
+    checkpoints.save(10, [variable], [])
+    store.delete(f"checkpoints/k/s/step-000000010/{MARKER}")
+    assert checkpoints.restore([variable]) == (0, [])
+
+
+def test_a_finished_stage_leaves_no_checkpoints(published: dict[str, Any]) -> None:
+    assert not list((Path(published["root"]) / "checkpoints").rglob("*"))

@@ -1,0 +1,108 @@
+"""The store's promises, the same on a folder and on a bucket."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from aegan.errors import PreconditionError, StoreError
+from aegan.store import check_writable, open_store
+
+
+def test_what_is_written_is_read_back(root: str) -> None:
+    store = open_store(root)
+    store.write("a/b.json", b"one")
+    store.write("a/b.json", b"two")
+    assert store.read("a/b.json") == b"two"
+    assert store.list("a") == ["a/b.json"]
+
+
+def test_an_object_that_is_not_there_reads_as_none(root: str) -> None:
+    assert open_store(root).read_versioned("nothing/here") == (None, 0)
+    assert open_store(root).list("nothing") == []
+
+
+def test_listing_does_not_confuse_prefixes_with_names(root: str) -> None:
+    store = open_store(root)
+    store.write("ab/x", b"1")
+    store.write("a/x", b"2")
+    assert store.list("a") == ["a/x"]
+    store.delete("a")
+    assert store.list("") == ["ab/x"]
+
+
+def test_create_only_refuses_an_existing_object_and_keeps_it(root: str) -> None:
+    store = open_store(root)
+    store.write("once", b"first", if_generation=0)
+    with pytest.raises(PreconditionError):
+        store.write("once", b"second", if_generation=0)
+    assert store.read("once") == b"first"
+
+
+def test_compare_and_swap_refuses_a_stale_generation(root: str) -> None:
+    store = open_store(root)
+    store.write("alias", b"one")
+    _, stale = store.read_versioned("alias")
+    store.write("alias", b"two", if_generation=stale)
+    with pytest.raises(PreconditionError):
+        store.write("alias", b"three", if_generation=stale)
+    assert store.read("alias") == b"two"
+
+
+def test_folders_survive_the_round_trip(root: str, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "deep" / "er").mkdir(parents=True)
+    (source / "top.txt").write_bytes(b"top")
+    (source / "deep" / "er" / "file.bin").write_bytes(bytes(range(256)))
+    store = open_store(root)
+    store.upload(source, "models/m")
+    folder = store.fetch("models/m", tmp_path / "scratch")
+    found = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.*")}
+    assert found == {"top.txt": b"top", "deep/er/file.bin": bytes(range(256))}
+
+
+@pytest.mark.parametrize("name", ["../up", "/absolute", "a/../../b", "", "a\\b"])
+def test_names_that_lead_outside_are_refused(root: str, name: str) -> None:
+    with pytest.raises(StoreError, match="unsafe object name"):
+        open_store(root).write(name, b"")
+
+
+def test_a_bucket_that_does_not_exist_is_named(bucket: str) -> None:
+    with pytest.raises(StoreError, match="gs://no-such-bucket/x.*bucket exists"):
+        check_writable(open_store("gs://no-such-bucket/x"))
+
+
+def test_an_unknown_scheme_is_refused() -> None:
+    with pytest.raises(StoreError, match=r"expected a folder or gs://.*'s3'"):
+        open_store("s3://bucket/x")
+
+
+def test_a_root_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot write .*choose a folder"):
+        check_writable(open_store(str(tmp_path / "file" / "root")))
+
+
+def _increment(root: str, times: int) -> None:
+    store = open_store(root)
+    for _ in range(times):
+        while True:
+            content, generation = store.read_versioned("counter")
+            try:
+                value = int(content or b"0") + 1
+                store.write("counter", str(value).encode(), if_generation=generation)
+                break
+            except PreconditionError:
+                continue
+
+
+def test_no_update_is_lost_when_processes_race(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    racers = [context.Process(target=_increment, args=(str(tmp_path), 25)) for _ in range(4)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+    assert open_store(str(tmp_path)).read("counter") == b"100"
