@@ -155,9 +155,11 @@ def sample(model: str, count: int, seed: int | None, output: Path) -> None:
     """Draw new examples from MODEL, e.g. ROOT/models/digits@champion."""
     if output.suffix not in (".png", ".npz"):
         raise click.UsageError(f"-o {output}: expected a name ending in .png or .npz")
+    from aegan_pipelines.quiet import quiet_stderr
     from aegan_pipelines.sampling import write_samples
 
-    write_samples(aegan.load(model), count, seed, output)
+    with quiet_stderr():
+        write_samples(aegan.load(model), count, seed, output)
     click.echo(f"wrote {count} samples to {output}", err=True)
 
 

@@ -220,18 +220,21 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> Config:
-        if self.data.validation_fraction + self.data.test_fraction >= 1:
-            raise ValueError(
+        mistakes = []
+        taken = self.data.validation_fraction + self.data.test_fraction
+        if taken >= 1:
+            mistakes.append(
                 "`data.validation_fraction` and `data.test_fraction` must leave something to train"
-                f" on: their sum must be below 1, received"
-                f" {self.data.validation_fraction + self.data.test_fraction:g}"
+                f" on: their sum must be below 1, received {taken:g}"
             )
         for section in ("autoencoder", "gan"):
             if getattr(self, section).network == "conv" and self.data.kind != "image":
-                raise ValueError(
+                mistakes.append(
                     f"`{section}.network: conv` needs `data.kind: image`, received"
                     f" {self.data.kind!r}; use `network: dense`"
                 )
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
         return self
 
     def to_json(self) -> str:

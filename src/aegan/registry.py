@@ -71,7 +71,8 @@ class Registry:
     def aliases(self, name: str) -> dict[str, Alias]:
         """All aliases of a model."""
         prefix = f"models/{_checked(name)}/aliases"
-        names = [path.rsplit("/", 1)[-1].removesuffix(".json") for path in self._store.list(prefix)]
+        paths = [path for path in self._store.list(prefix) if path.endswith(".json")]
+        names = [path.rsplit("/", 1)[-1].removesuffix(".json") for path in paths]
         found = {alias: self._alias(name, alias)[0] for alias in names}
         return {alias: target for alias, target in found.items() if target is not None}
 
@@ -81,6 +82,10 @@ class Registry:
         Returns:
             The version's name: UTC time and the first 12 digits of the root digest.
         """
+        if (folder / manifests.NAME).exists():
+            raise RegistryError(
+                f"{folder} holds a {manifests.NAME} already; publish the folder it was made from"
+            )
         manifest = manifests.of_folder(_checked(name), folder)
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
         version = f"{now}-{manifest.digest[:12]}"

@@ -16,6 +16,7 @@ from aegan.data.normalizer import Normalizer, fit
 from aegan.data.sources import RawData
 from aegan.data.splits import split_rows
 from aegan.errors import DataError
+from aegan.narration import narrate
 
 Array = np.ndarray[Any, Any]
 
@@ -65,7 +66,7 @@ class Dataset:
 
     @property
     def num_classes(self) -> int:
-        """Number of distinct labels in the training split; 0 without labels."""
+        """Number of distinct labels; 0 without labels."""
         return len(self.description["classes"] or ())
 
     def _read(self, split: str, part: str) -> Array | None:
@@ -86,7 +87,12 @@ def write_dataset(raw: RawData, config: Config, folder: Path) -> Dataset:
     check_sizes(config, {name: len(examples) for name, (examples, _) in parts.items()})
     normalizer = fit(parts["train"][0], config.normalize.method, config.data.kind)
     labels = {name: found for name, (_, found) in parts.items() if found is not None}
-    classes = np.unique(labels["train"]) if len(labels) == len(parts) else None
+    classes = (
+        np.unique(np.concatenate(list(labels.values()))) if len(labels) == len(parts) else None
+    )
+    if labels and classes is None:
+        without = ", ".join(parts.keys() - labels.keys())
+        narrate("normalize", "warning", f"labels are not used: the {without} split has none")
 
     folder.mkdir(parents=True, exist_ok=True)
     splits: dict[str, Any] = {}
@@ -94,12 +100,6 @@ def write_dataset(raw: RawData, config: Config, folder: Path) -> Dataset:
         features = _write_shards(folder, name, "features", examples, normalizer.apply)
         numbered: list[str] = []
         if classes is not None:
-            unknown = np.setdiff1d(labels[name], classes).tolist()
-            if unknown:
-                raise DataError(
-                    f"{config.data.source}: the {name} split holds the labels {unknown[:8]}, which"
-                    " no training row has; give more examples of them, or leave them out"
-                )
             numbers = np.searchsorted(classes, labels[name]).astype(np.int64)
             numbered = _write_shards(folder, name, "labels", numbers, lambda y: y)
         splits[name] = {"rows": len(examples), "features": features, "labels": numbered}
@@ -179,7 +179,7 @@ def check_sizes(config: Config, sizes: dict[str, int]) -> None:
             raise DataError(
                 f"{config.data.source}: the {name} split holds {sizes[name]} of {sum(sizes.values())}"
                 f" rows, at least {least} are needed; give more data, raise data.{name}_fraction"
-                " or lower evaluation.neighbours"
+                " (unless the source has a test set of its own) or lower evaluation.neighbours"
             )
 
 

@@ -239,12 +239,11 @@ def _checked(examples: Array, labels: Array | None, data: Data, what: str) -> Ar
                 f"{where}: {rows.size} of {len(examples)} rows hold NaN, infinity or numbers beyond"
                 f" {LARGEST:g}, the first is row {rows[0]}; drop or fill them"
             )
-    if labels is not None:
-        if labels.dtype.kind not in "ui" or labels.shape != (len(examples),):
-            raise DataError(
-                f"{where}: labels are {labels.dtype} {list(labels.shape)}:"
-                f" expected integers [{len(examples)}], one for each example"
-            )
+    if labels is not None and (labels.dtype.kind not in "ui" or labels.shape != (len(examples),)):
+        raise DataError(
+            f"{where}: labels are {labels.dtype} {list(labels.shape)}:"
+            f" expected integers [{len(examples)}], one for each example"
+        )
     if data.kind == "image" and examples.ndim == 3:
         examples = examples[..., np.newaxis]
     return examples

@@ -1,0 +1,147 @@
+"""Publishing to and loading from a bucket, and being killed while publishing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import aegan
+from aegan.errors import AeganError, IntegrityError
+from aegan.registry import Registry
+from aegan.stages import evaluate, publish, record
+from aegan.store import open_store
+from tests.conftest import make_stages, tiny
+
+PUBLISH = """
+import json, sys
+from aegan.stages import publish
+config, root, *uris = json.loads(sys.argv[1])
+print("ready", flush=True)
+publish.run(config, root, *uris, reuse=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    root = str(tmp_path_factory.mktemp("stages"))
+    return make_stages(tiny(), root) | {"root": root}
+
+
+def arguments(stages: dict[str, Any]) -> list[str]:
+    names = ("normalize", "train_autoencoder", "train_gan", "evaluate")
+    return [stages["config"], stages["root"], *(stages[name].uri for name in names)]
+
+
+def test_the_whole_pipeline_works_in_a_bucket(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    source = np.random.default_rng(0).integers(0, 256, (400, 8, 8)).astype(np.uint8)
+    np.save(tmp_path / "images.npy", source)
+    open_store(bucket).write("data/images.npy", (tmp_path / "images.npy").read_bytes())
+    stages = make_stages(tiny(data={"source": f"{bucket}/data/images.npy"}), bucket)
+    stages["root"] = bucket
+    result = publish.run(*arguments(stages), reuse=True)
+    written = record.run(stages["config"], bucket, "test-run", "SUCCEEDED", "")
+    assert written["status"] == "published"
+    assert json.loads(open_store(bucket).read("runs/test-run/run.json") or b"") == written
+
+    model = aegan.load(f"{bucket}/models/tiny@champion")
+    assert result.summary["uri"].endswith(model.version)
+    assert model.sample(5, seed=1).shape == (5, 8, 8, 1)
+
+    cached = next((tmp_path / "cache" / "aegan").glob("*/serving/autoencoder/1/saved_model.pb"))
+    cached.write_bytes(b"tampered with")
+    again = aegan.load(f"{bucket}/models/tiny@champion")  # fetched anew
+    assert np.array_equal(again.sample(5, seed=1), model.sample(5, seed=1))
+
+    name = f"models/tiny/versions/{model.version}/serving/autoencoder/1/saved_model.pb"
+    open_store(bucket).write(name, b"tampered with")
+    cached.write_bytes(b"tampered with")
+    with pytest.raises(IntegrityError, match="changed: serving/autoencoder/1/saved_model.pb"):
+        aegan.load(f"{bucket}/models/tiny@champion")
+
+
+def test_publishing_again_reuses_the_version_and_restores_the_alias(
+    stages: dict[str, Any],
+) -> None:
+    first = publish.run(*arguments(stages), reuse=True)
+    registry = Registry(stages["root"])
+    before = registry.versions("tiny")
+    second = publish.run(*arguments(stages), reuse=True)
+    assert second.summary == first.summary
+    assert registry.versions("tiny") == before
+    assert registry.resolve("tiny", "champion")[0] == first.summary["version"]
+
+
+def test_a_reused_version_that_was_deleted_is_published_anew(stages: dict[str, Any]) -> None:
+    first = publish.run(*arguments(stages), reuse=True)
+    store = open_store(stages["root"])
+    store.delete(f"models/tiny/versions/{first.summary['version']}")
+    time.sleep(1.1)  # versions are named by the second
+    second = publish.run(*arguments(stages), reuse=True)
+    assert second.summary["version"] != first.summary["version"]
+    assert (
+        aegan.load(f"{stages['root']}/models/tiny@champion").version == (second.summary["version"])
+    )
+
+
+def test_what_the_gate_rejected_cannot_be_published(stages: dict[str, Any]) -> None:
+    thresholds = {"thresholds": {"coverage": {"min": 1.5}}}
+    rejected = make_stages(tiny(evaluation=thresholds), stages["root"])
+    assert rejected["evaluate"].summary["verdict"] == "rejected"
+    before = Registry(stages["root"]).versions("tiny")
+    with pytest.raises(AeganError, match="the gate rejected this model"):
+        publish.run(*arguments(rejected | {"root": stages["root"]}), reuse=True)
+    assert Registry(stages["root"]).versions("tiny") == before
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.01, 0.03, 0.06, 0.1, 0.2])
+def test_killed_while_publishing_readers_see_the_old_version_or_the_new(
+    stages: dict[str, Any], delay: float
+) -> None:
+    root = stages["root"]
+    registry = Registry(root)
+    publish.run(*arguments(stages), reuse=True)
+    old = registry.resolve("tiny", "champion")[0]
+    known = set(registry.versions("tiny"))
+    # Same inputs but for the seed of nothing: another publication of the same evaluation.
+    open_store(root).delete(f"stages/publish/{Path(publish_uri(stages)).name}")
+    command = [sys.executable, "-c", PUBLISH, json.dumps(arguments(stages))]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
+    process.stdout.readline()
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    current = registry.resolve("tiny", "champion")[0]
+    assert current == old or current in set(registry.versions("tiny")) - known
+    for version in registry.versions("tiny"):  # whatever is visible is whole
+        registry.fetch("tiny", version, Path(os.devnull))
+    result = publish.run(*arguments(stages), reuse=True)  # the same command goes on
+    assert registry.resolve("tiny", "champion")[0] == result.summary["version"]
+
+
+def publish_uri(stages: dict[str, Any]) -> str:
+    return publish.run(*arguments(stages), reuse=True).uri
+
+
+def test_a_changed_output_of_a_stage_is_named_before_it_is_used(tmp_path: Path) -> None:
+    root = str(tmp_path / "root")
+    stages = make_stages(tiny(), root)
+    encoder = Path(stages["train_autoencoder"].uri) / stages["train_autoencoder"].attempt
+    (encoder / "keras" / "encoder.keras").write_bytes(b"other")
+    config = json.loads(stages["config"])
+    config["evaluation"]["neighbours"] = 4  # so that nothing is reused
+    uris = [stages[name].uri for name in ("normalize", "train_autoencoder", "train_gan")]
+    with pytest.raises(IntegrityError, match="keras/encoder.keras is changed.*--no-cache"):
+        evaluate.run(json.dumps(config), root, *uris, reuse=True)

@@ -1,0 +1,260 @@
+"""Conformance of every network and every objective."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from aegan import gan, latent, networks, training
+from aegan.autoencoder import AutoencoderLearner, plan
+from aegan.checkpoints import Checkpoints
+from aegan.config import Config, validate
+from aegan.errors import TrainingError
+from aegan.objectives import ADVERSARIAL, gradient_penalty
+from aegan.store import open_store
+from tests.conftest import tiny
+
+SHAPES = [
+    ("dense", (7,)),
+    ("dense", (9, 5, 1)),
+    ("dense", (6, 3)),
+    ("conv", (8, 8, 1)),
+    ("conv", (28, 28, 1)),
+    ("conv", (13, 10, 3)),
+]
+
+
+def parameters(model: Any) -> list[Any]:
+    return [weight.tolist() for weight in model.get_weights()]
+
+
+@pytest.mark.parametrize(("network", "shape"), SHAPES)
+def test_decoders_return_the_shape_that_encoders_take(network: str, shape: Any) -> None:
+    encoder = networks.encoder(network, shape, [8, 6], 5, seed=1)
+    decoder = networks.decoder(network, shape, [8, 6], 5, "sigmoid", seed=2)
+    examples = np.random.default_rng(0).random((3, *shape), np.float32)
+    codes = encoder(examples)
+    assert codes.shape == (3, 5)
+    rebuilt = decoder(codes).numpy()
+    assert rebuilt.shape == examples.shape
+    assert rebuilt.min() >= 0
+    assert rebuilt.max() <= 1
+
+
+@pytest.mark.parametrize(("network", "shape"), SHAPES)
+def test_generators_make_what_discriminators_take(network: str, shape: Any) -> None:
+    generator = networks.generator(network, shape, [8, 6], 4, "linear", seed=1)
+    discriminator = networks.discriminator(network, shape, [6, 8], seed=2)
+    assert discriminator(generator(np.ones((3, 4), np.float32))).shape == (3, 1)
+
+
+@pytest.mark.parametrize(("network", "shape"), SHAPES)
+def test_networks_are_a_function_of_the_seed_and_of_built_in_layers(
+    network: str, shape: Any
+) -> None:
+    def build(seed: int) -> list[Any]:
+        return [
+            networks.encoder(network, shape, [8, 6], 5, seed),
+            networks.decoder(network, shape, [8, 6], 5, "sigmoid", seed),
+            networks.generator(network, shape, [8, 6], 4, "linear", seed),
+            networks.discriminator(network, shape, [6, 8], seed),
+            networks.classifier(network, shape, 3, 16, seed),
+        ]
+
+    for first, same, other in zip(build(1), build(1), build(2), strict=True):
+        assert parameters(first) == parameters(same)
+        assert parameters(first) != parameters(other)
+        for layer in first.layers:
+            assert type(layer).__module__.startswith("keras.src.layers")
+            assert not isinstance(layer, keras.layers.Lambda)
+
+
+def test_a_refiner_starts_as_the_identity_on_the_mixture() -> None:
+    refiner = networks.refiner(6, [16, 16], 3, seed=0)
+    start = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
+    assert np.array_equal(refiner([start, np.ones((5, 3), np.float32)]), start)
+
+
+@pytest.mark.parametrize("objective", sorted(ADVERSARIAL))
+def test_objectives_reward_what_they_should(objective: str) -> None:
+    good, bad = tf.constant([[3.0]]), tf.constant([[-3.0]])
+    value = ADVERSARIAL[objective]
+    # The discriminator's loss is lower when it tells real from fake, the generator's when fooled.
+    assert value(good, bad)[0] < value(bad, good)[0]
+    assert value(bad, good)[1] < value(good, bad)[1]
+
+
+def test_minimax_is_the_articles_equation() -> None:
+    real, fake = tf.constant([[0.3], [-1.0]]), tf.constant([[0.7], [2.0]])
+    d_real, d_fake = tf.sigmoid(real), tf.sigmoid(fake)
+    discriminator, generator = ADVERSARIAL["minimax"](real, fake)
+    expected = -tf.reduce_mean(tf.math.log(d_real)) - tf.reduce_mean(tf.math.log(1 - d_fake))
+    assert np.isclose(discriminator, expected, rtol=1e-5)
+    assert np.isclose(generator, tf.reduce_mean(tf.math.log(1 - d_fake)), rtol=1e-5)
+
+
+def test_the_penalty_is_the_mean_squared_norm() -> None:
+    gradient = tf.constant([[3.0, 4.0], [0.0, 1.0]])
+    assert gradient_penalty(gradient).numpy() == pytest.approx((25 + 1) / 2)
+
+
+def two_blobs(count: int) -> np.ndarray[Any, Any]:
+    random = np.random.default_rng(0)
+    centres = np.array([[-1.5, 0.5], [1.5, -0.5]], np.float32)
+    return (centres[random.integers(0, 2, count)] + 0.1 * random.normal(size=(count, 2))).astype(
+        np.float32
+    )
+
+
+def train_gan(config: Config, examples: Any, mixture: Any, tmp_path: Any) -> tuple[Any, Any]:
+    learner = gan.GanLearner(config, examples.shape[1:], mixture)
+    checkpoints = Checkpoints(open_store(str(tmp_path)), "checkpoints", "train_gan")
+    return learner, training.train(learner, examples, gan.plan(config), checkpoints)
+
+
+def distance_to_blobs(learner: Any, mixture: Any, config: Config) -> float:
+    noise = gan.draw_noise(mixture, config.gan.noise_size, 500, tf.constant([9, 9]))
+    samples = learner.average(noise).numpy()
+    centres = np.array([[-1.5, 0.5], [1.5, -0.5]])
+    return float(np.linalg.norm(samples[:, np.newaxis] - centres, axis=2).min(axis=1).mean())
+
+
+@pytest.mark.parametrize("objective", sorted(ADVERSARIAL))
+def test_every_objective_pulls_normal_noise_to_the_data(objective: str, tmp_path: Any) -> None:
+    settings = {"prior": "normal", "objective": objective, "hidden": [64, 64], "steps": 1500}
+    settings |= {"batch_size": 128, "learning_rate": 1e-3, "ema_decay": 0.99, "gamma": 0.1}
+    config = validate(tiny(gan=settings), "test")
+    learner = gan.GanLearner(config, (2,), None)
+    before = distance_to_blobs(learner, None, config)
+    learner, history = train_gan(config, two_blobs(2000), None, tmp_path)
+    assert all(np.isfinite(list(record.values())).all() for record in history)
+    assert distance_to_blobs(learner, None, config) < before / 3
+
+
+def test_a_refined_mixture_ends_nearer_to_the_data_than_it_started(tmp_path: Any) -> None:
+    examples = two_blobs(2000)
+    mixture = latent.fit_mixture(examples, 1, seed=0)  # one Gaussian across two blobs: too wide
+    settings = {"hidden": [64, 64], "steps": 1500, "batch_size": 128, "learning_rate": 1e-3}
+    config = validate(tiny(gan=settings | {"gamma": 0.1, "ema_decay": 0.99}), "test")
+    before = distance_to_blobs(gan.GanLearner(config, (2,), mixture), mixture, config)
+    learner, _ = train_gan(config, examples, mixture, tmp_path)
+    assert distance_to_blobs(learner, mixture, config) < before / 3
+
+
+@pytest.mark.parametrize("network", ["dense", "conv"])
+def test_gans_on_images_themselves_train_to_finite_losses(network: str, tmp_path: Any) -> None:
+    from sklearn.datasets import load_digits
+
+    images = (load_digits().images / 16).astype(np.float32)[..., np.newaxis]
+    settings = {"space": "data", "network": network, "hidden": [16, 8], "steps": 60}
+    config = validate(tiny(gan=settings), "test")
+    learner, history = train_gan(config, images, None, tmp_path)
+    assert all(np.isfinite(list(record.values())).all() for record in history)
+    drawn = learner.average(gan.draw_noise(None, config.gan.noise_size, 4, tf.constant([1, 1])))
+    assert drawn.shape == (4, 8, 8, 1)
+
+
+@pytest.mark.parametrize("network", ["dense", "conv"])
+@pytest.mark.parametrize("method", ["minmax", "standard"])
+def test_autoencoders_learn(network: str, method: str, tmp_path: Any) -> None:
+    images = np.random.default_rng(0).random((256, 8, 8, 1), np.float32)
+    images[:, 4:] = images[:, :4]  # half of it is redundant
+    section = {"network": network, "hidden": [16, 8], "steps": 120, "validate_every": 40}
+    config = validate(tiny(autoencoder=section, normalize={"method": method}), "test")
+    learner = AutoencoderLearner(config, images.shape[1:], images[:64])
+    before = learner.validate()
+    checkpoints = Checkpoints(open_store(str(tmp_path)), "checkpoints", "train_autoencoder")
+    history = training.train(learner, images, plan(config), checkpoints)
+    assert [record["step"] for record in history] == [40, 80, 120]
+    assert learner.validate() == pytest.approx(min(r["validation_loss"] for r in history))
+    assert learner.validate() < before
+
+
+class Exploding(AutoencoderLearner):
+    """Loses its mind at step 37."""
+
+    def update(self, batch: Any, step: Any) -> dict[str, Any]:
+        loss = super().update(batch, step)["loss"]
+        return {"loss": tf.where(step == 37, float("nan"), loss)}
+
+
+def test_a_loss_that_is_no_number_stops_training_and_names_the_step(tmp_path: Any) -> None:
+    images = np.random.default_rng(0).random((256, 8, 8, 1), np.float32)
+    section = {"steps": 100, "validate_every": 10, "checkpoint_seconds": 1e-6}
+    config = validate(tiny(autoencoder=section), "test")
+    learner = Exploding(config, images.shape[1:], images[:64])
+    store = open_store(str(tmp_path))
+    checkpoints = Checkpoints(store, "checkpoints", "train_autoencoder")
+    with pytest.raises(TrainingError, match=r"no longer finite at step 37 .*learning_rate"):
+        training.train(learner, images, plan(config), checkpoints)
+    kept = {name.split("/")[1] for name in store.list("checkpoints")}
+    assert kept == {"step-000000030"}
+
+
+def test_training_stops_early_and_keeps_the_best_weights(tmp_path: Any) -> None:
+    random = np.random.default_rng(0)
+    images, validation = random.random((64, 8, 8, 1), np.float32), random.random((64, 8, 8, 1))
+    section = {"steps": 5000, "validate_every": 20, "patience": 3, "latent_size": 32}
+    config = validate(tiny(autoencoder=section), "test")  # random noise: it can only overfit
+    learner = AutoencoderLearner(config, (8, 8, 1), validation.astype(np.float32))
+    checkpoints = Checkpoints(open_store(str(tmp_path)), "checkpoints", "train_autoencoder")
+    history = training.train(learner, images, plan(config), checkpoints)
+    losses = [record["validation_loss"] for record in history]
+    assert len(losses) < 250
+    assert int(np.argmin(losses)) == len(losses) - 4
+    assert learner.validate() == pytest.approx(min(losses))
+
+
+def test_every_epoch_takes_every_example_once() -> None:
+    indices = training.batch_indices(seed=1, num_examples=10, batch_size=4, first=0, count=5)
+    assert sorted(indices.ravel()[:10].tolist()) == list(range(10))
+    assert sorted(indices.ravel()[10:].tolist()) == list(range(10))
+    assert indices.ravel()[:10].tolist() != indices.ravel()[10:].tolist()
+
+
+def test_batches_do_not_depend_on_how_they_are_asked_for() -> None:
+    whole = training.batch_indices(3, 17, 5, 0, 30)
+    parts = [training.batch_indices(3, 17, 5, first, 3) for first in range(0, 30, 3)]
+    assert np.array_equal(whole, np.concatenate(parts))
+    assert not np.array_equal(whole, training.batch_indices(4, 17, 5, 0, 30))
+
+
+def test_xla_is_for_dense_on_a_cpu() -> None:
+    assert training.use_xla("auto", "dense")
+    assert not training.use_xla("auto", "conv")
+    assert training.use_xla("xla", "conv")
+    assert not training.use_xla("graph", "dense")
+
+
+def test_whitened_codes_have_unit_covariance_and_come_back() -> None:
+    random = np.random.default_rng(0)
+    codes = (random.normal(size=(5000, 4)) @ random.normal(size=(4, 4)) + 3).astype(np.float32)
+    whitening = latent.fit_whitening(codes)
+    whitened = whitening.apply(codes)
+    assert np.allclose(np.cov(whitened, rowvar=False), np.eye(4), atol=1e-3)
+    assert np.allclose(whitened @ whitening.inverse + whitening.mean, codes, atol=1e-4)
+
+
+def test_a_dead_code_does_not_blow_up() -> None:
+    codes = np.random.default_rng(0).normal(size=(1000, 3)).astype(np.float32)
+    codes[:, 1] = 0.25
+    whitening = latent.fit_whitening(codes)
+    whitened = whitening.apply(codes)
+    assert np.isfinite(whitened).all()
+    assert np.allclose(whitened @ whitening.inverse + whitening.mean, codes, atol=1e-3)
+
+
+def test_a_mixture_samples_what_it_was_fitted_to() -> None:
+    examples = two_blobs(4000)
+    mixture = latent.fit_mixture(examples, 2, seed=0)
+    drawn = latent.sample_mixture(mixture, 4000, tf.constant([1, 2])).numpy()
+    left, right = drawn[drawn[:, 0] < 0], drawn[drawn[:, 0] >= 0]
+    assert 0.45 < len(left) / 4000 < 0.55
+    assert np.allclose(left.mean(axis=0), [-1.5, 0.5], atol=0.02)
+    assert np.allclose(right.std(axis=0), 0.1, atol=0.02)
+    again = latent.sample_mixture(mixture, 4000, tf.constant([1, 2])).numpy()
+    assert np.array_equal(drawn, again)
