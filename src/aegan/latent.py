@@ -83,6 +83,7 @@ def fit_mixture(whitened: Array, components: int, seed: int) -> Mixture:
         max_iter=MOST_ITERATIONS,
         random_state=seed,
     )
+    narrate("train_gan", "info", f"fitting {possible} Gaussians to {len(whitened):,} codes")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the budget of iterations is enough
         model.fit(whitened)

@@ -166,3 +166,25 @@ def test_every_preset_compiles_to_a_package_fit_for_a_cluster(preset: str, tmp_p
     assert spec["root"]["inputDefinitions"]["parameters"]["root"]["defaultValue"] == (
         "gs://bucket/root"
     )
+
+
+def test_metrics_and_report_reach_kubeflows_artifacts(published: dict[str, Any]) -> None:
+    log = open_store(published["log"].rsplit("/", 1)[0]).read("log.txt") or b""
+    artifacts = log.decode().split("Task \x1b[96m'evaluate'\x1b[0m outputs:")[1]
+    metrics = artifacts.split("metrics: Metrics(")[1].split("---")[0]
+    assert "'reconstruction_mse': 0.0" in metrics
+    assert "report: HTML(" in artifacts
+
+
+def test_a_local_run_can_keep_everything_in_a_bucket(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    record = run_locally(
+        validate(tiny(), "tiny"), bucket, reuse=True, show=lambda *_: None, progress_seconds=60
+    )
+    assert record["status"] == "published"
+    assert record["model"].startswith(f"{bucket}/models/tiny/versions/")
+    import aegan
+
+    assert aegan.load(f"{bucket}/models/tiny@champion").sample(3, seed=1).shape == (3, 8, 8, 1)

@@ -1,0 +1,57 @@
+"""How long a person waits before the command line and the library answer.
+
+    python benchmarks/startup.py [--check]
+
+Prints one JSON object a line: what, value (median seconds), unit, and the ratio to a peer measured
+in the same run, in turns: the bare interpreter, or the import of TensorFlow. `--check` exits 1 where
+a floor is missed.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+REPEATS = 7
+AEGAN = str(Path(sys.executable).with_name("aegan"))
+COMMANDS = {
+    "python -c pass": [sys.executable, "-c", "pass"],
+    "import aegan": [sys.executable, "-c", "import aegan"],
+    "aegan --help": [AEGAN, "--help"],
+    "import tensorflow": [sys.executable, "-c", "import tensorflow"],
+}
+FLOORS = {"aegan --help": 0.3}
+
+
+def seconds(command: list[str]) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def main() -> int:
+    for command in COMMANDS.values():  # warm the disk cache
+        seconds(command)
+    times: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    for _ in range(REPEATS):
+        for name, command in COMMANDS.items():
+            times[name].append(seconds(command))
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    missed = False
+    for name, value in medians.items():
+        line = {"what": name, "value": round(value, 3), "unit": "s"}
+        for peer in ("python -c pass", "import tensorflow"):
+            line[f"ratio_to_{peer.replace(' ', '_')}"] = round(value / medians[peer], 3)
+        if name in FLOORS:
+            line["at_most"] = FLOORS[name]
+            missed = missed or value > FLOORS[name]
+        print(json.dumps(line))
+    return int(missed and "--check" in sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""The house as a whole: manifests that build, nothing importable at the root, what is shipped."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from importlib import resources
+from pathlib import Path
+
+import pytest
+import yaml
+from aegan_components.image import IMAGE
+
+import aegan
+from aegan.config import load_config, preset_names
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_nothing_at_the_root_is_importable() -> None:
+    assert not list(ROOT.glob("*.py"))
+    assert not list(ROOT.glob("*/__init__.py")) or [
+        p.parent.name for p in ROOT.glob("*/__init__.py")
+    ] == ["tests"]
+
+
+def test_typed_markers_presets_and_the_reports_template_are_shipped() -> None:
+    for package in ("aegan", "aegan_components", "aegan_pipelines"):
+        assert (resources.files(package) / "py.typed").is_file()
+    assert (resources.files("aegan.evaluation") / "report.html.j2").is_file()
+    assert {"digits", "fashion-mnist"} <= set(preset_names())
+
+
+def test_the_default_image_carries_the_packages_version() -> None:
+    assert load_config("digits").compute.image == IMAGE
+    assert IMAGE.endswith(f":{aegan.__version__}")
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_every_preset_names_its_command_and_the_scores_it_reached(preset: str) -> None:
+    text = (resources.files("aegan") / "presets" / f"{preset}.yaml").read_text("utf-8")
+    header = text.split("name:")[0]
+    assert f"aegan run {preset}" in header
+    for score in ("seconds", "MSE", "Fréchet", "precision", "recall", "coverage"):
+        assert score in header
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_the_manifests_build() -> None:
+    command = ["kubectl", "kustomize", str(ROOT / "manifests" / "base")]
+    built = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    kinds = [tree["kind"] for tree in yaml.safe_load_all(built)]
+    assert kinds == ["ServiceAccount", "RoleBinding"]
