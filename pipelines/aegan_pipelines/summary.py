@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sys
+from pathlib import Path
 from typing import Any
 
 import aegan
@@ -35,7 +38,7 @@ def summarize(record: dict[str, Any], root: str) -> str:
         return "\n".join([*lines, "published  nothing: the gate rejected this model"])
     alias = f"{_short(root)}/models/{record['name']}@{record['alias']}"
     lines.append(f"published  {alias} → {record['model'].rsplit('/', 1)[-1]}")
-    return "\n".join([*lines, f"sample     aegan sample {alias} -n 64 --seed 7 -o grid.png"])
+    return "\n".join([*lines, f"sample     {_program()} sample {alias} -n 64 --seed 7 -o grid.png"])
 
 
 def scores(metrics: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
@@ -91,6 +94,13 @@ def describe_version(facts: dict[str, Any]) -> str:
         )
     lines.append(f"files    {len(facts['files'])}")
     return "\n".join([*lines, "", *scores(facts["metrics"], facts["verdict"])])
+
+
+def _program() -> str:
+    """How to call this program again: by name if it is on the path, else by where it is."""
+    this = Path(sys.argv[0])
+    on_path = shutil.which("aegan")
+    return "aegan" if on_path and Path(on_path).samefile(this) else _short(str(this))
 
 
 def _short(path: str) -> str:
