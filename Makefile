@@ -26,7 +26,7 @@ demo: $(VENV)/.installed
 	$(BIN)/aegan run digits --root $(ROOT)
 
 test: lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadscope $(ARGS)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

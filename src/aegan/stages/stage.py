@@ -190,12 +190,13 @@ def to_json(tree: Any) -> bytes:
 
 
 def describe(summary: dict[str, Any]) -> str:
-    """A summary in one line; floats short."""
+    """The first facts of a summary in one line; floats short, no URIs."""
+    facts = [item for item in summary.items() if item[0] != "uri"][:4]
     shown = (
         f"{name.replace('_', ' ')} {value:.4g}"
         if isinstance(value, float)
         else f"{name.replace('_', ' ')} {value}"
-        for name, value in summary.items()
+        for name, value in facts
         if isinstance(value, (str, int, float))
     )
     return "  ".join(shown)
