@@ -6,6 +6,7 @@ Exit codes: 0 done (for `run`: published), 1 failed, 2 wrong usage, 3 rejected b
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -86,6 +87,9 @@ def _run(settings: Any, root: str, *, reuse: bool) -> dict[str, Any]:
     try:
         from aegan_pipelines.local_runner import run_locally
         from aegan_pipelines.pipeline import build  # noqa: F401 (fails early without kfp)
+
+        if importlib.util.find_spec("tensorflow") is None:  # found out now, not in the second stage
+            raise ImportError("TensorFlow", name="tensorflow")
     except ImportError as error:
         raise _missing("running pipelines", "train,pipelines", error) from None
     from rich.console import Console

@@ -75,7 +75,7 @@ class Training(Section):
     schedule: Literal["constant", "cosine"] = "cosine"
     """`cosine` decays the learning rate to zero over the budget of steps."""
     checkpoint_seconds: PositiveFloat = 60.0
-    """Wall-clock seconds between checkpoints."""
+    """Wall-clock seconds between checkpoints; one is taken at the next evaluation after that."""
     compiler: Literal["auto", "xla", "graph"] = "auto"
     """`auto` picks the faster for the network and the device (see `training.use_xla`)."""
 
