@@ -7,13 +7,14 @@ ROOT ?= demo
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format schema clean
 
 help:
 	@echo "make demo    install, then run the digits pipeline and publish a model into ./$(ROOT)"
 	@echo "make test    install, then lint, type-check and run all tests (ARGS='-k name' to choose)"
 	@echo "make lint    ruff and mypy alone"
 	@echo "make format  ruff's formatter"
+	@echo "make schema  write docs/config.schema.json anew"
 	@echo "make clean   remove .venv, ./$(ROOT) and caches"
 
 $(VENV)/.installed: pyproject.toml
@@ -36,6 +37,9 @@ lint: $(VENV)/.installed
 format: $(VENV)/.installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+schema: $(VENV)/.installed
+	$(BIN)/python -m aegan.config_file > docs/config.schema.json
 
 clean:
 	rm -rf $(VENV) $(ROOT) .pytest_cache .mypy_cache .ruff_cache

@@ -68,14 +68,13 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The record of one tiny run through the real pipeline under kfp.local; read it, do not write."""
     from aegan_pipelines.local_runner import run_locally
 
-    from aegan.config import validate
+    from aegan.config_file import validate
 
     root = tmp_path_factory.mktemp("published") / "root"
     events: list[tuple[str, str, str]] = []
     record = run_locally(
         validate(tiny(), "tiny"),
         str(root),
-        reuse=True,
         show=lambda *event: events.append(event),
         progress_seconds=0.2,
     )
@@ -84,14 +83,14 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def make_stages(tree: dict[str, Any], root: str) -> dict[str, Any]:
     """Run all stages but `publish` in this process, without Kubeflow; returns their results."""
-    from aegan.config import validate
+    from aegan.config_file import validate
     from aegan.stages import evaluate, normalize, train_autoencoder, train_gan
 
     config = validate(tree, "test").to_json()
-    data = normalize.run(config, root, "test-run", reuse=True)
-    encoded = train_autoencoder.run(config, root, data.uri, reuse=True)
-    generated = train_gan.run(config, root, data.uri, encoded.uri, reuse=True)
-    judged = evaluate.run(config, root, data.uri, encoded.uri, generated.uri, reuse=True)
+    data = normalize.run(config, root, "test-run")
+    encoded = train_autoencoder.run(config, root, data.uri)
+    generated = train_gan.run(config, root, data.uri, encoded.uri)
+    judged = evaluate.run(config, root, data.uri, encoded.uri, generated.uri)
     return {
         "config": config,
         "normalize": data,

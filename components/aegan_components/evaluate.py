@@ -12,7 +12,7 @@ def evaluate(
     dataset_uri: str,
     autoencoder_uri: str,
     gan_uri: str,
-    reuse: bool,
+    fresh: str,
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
     evaluation_uri: dsl.OutputPath(str),  # type: ignore[valid-type]
@@ -27,7 +27,7 @@ def evaluate(
 
     from aegan.stages import evaluate
 
-    result = evaluate.run(config, root, dataset_uri, autoencoder_uri, gan_uri, reuse=reuse)
+    result = evaluate.run(config, root, dataset_uri, autoencoder_uri, gan_uri, fresh=fresh)
     for name, value in result.summary.items():
         if isinstance(value, float) and math.isfinite(value):  # NaN kills a task
             metrics.log_metric(name, value)

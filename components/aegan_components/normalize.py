@@ -7,11 +7,11 @@ from aegan_components.image import IMAGE
 
 @dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
 def normalize(
-    config: str, root: str, run_id: str, reuse: bool, dataset: dsl.Output[dsl.Dataset]
+    config: str, root: str, run_id: str, fresh: str, dataset: dsl.Output[dsl.Dataset]
 ) -> str:
     """Read, split and scale the source; returns the dataset's URI."""
     from aegan.stages import normalize
 
-    result = normalize.run(config, root, run_id, reuse=reuse)
+    result = normalize.run(config, root, run_id, fresh=fresh)
     dataset.metadata.update({"location": result.uri, **result.summary})
     return result.uri

@@ -13,12 +13,12 @@ def publish(
     autoencoder_uri: str,
     gan_uri: str,
     evaluation_uri: str,
-    reuse: bool,
+    fresh: str,
 ) -> str:
     """Publish what passed the gate; returns the version's URI."""
     from aegan.stages import publish
 
     result = publish.run(
-        config, root, dataset_uri, autoencoder_uri, gan_uri, evaluation_uri, reuse=reuse
+        config, root, dataset_uri, autoencoder_uri, gan_uri, evaluation_uri, fresh=fresh
     )
     return str(result.summary["uri"])

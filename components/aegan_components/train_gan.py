@@ -11,12 +11,12 @@ def train_gan(
     root: str,
     dataset_uri: str,
     autoencoder_uri: str,
-    reuse: bool,
+    fresh: str,
     model: dsl.Output[dsl.Model],
 ) -> str:
     """Train and export the samplers; returns the URI of their outputs."""
     from aegan.stages import train_gan
 
-    result = train_gan.run(config, root, dataset_uri, autoencoder_uri, reuse=reuse)
+    result = train_gan.run(config, root, dataset_uri, autoencoder_uri, fresh=fresh)
     model.metadata.update({"location": result.uri, **result.summary})
     return result.uri

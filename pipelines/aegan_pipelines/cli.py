@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -68,10 +69,11 @@ def _config_options(command: Command) -> Command:
 )
 def run(config: str, overrides: tuple[str, ...], root: str, no_cache: bool, as_json: bool) -> None:
     """Run the whole pipeline on this machine. Running it again continues where it stopped."""
-    from aegan.config import load_config
+    from aegan.config_file import load_config
 
     settings = load_config(config, overrides)
-    record = _run(settings, root, reuse=not no_cache)
+    # Any text that was never used before makes every stage compute its outputs anew.
+    record = _run(settings, root, fresh=uuid.uuid4().hex if no_cache else "")
     if as_json:
         click.echo(json.dumps(record, indent=2, sort_keys=True))
     elif record["status"] in ("published", "rejected"):
@@ -83,7 +85,7 @@ def run(config: str, overrides: tuple[str, ...], root: str, no_cache: bool, as_j
     sys.exit({"published": 0, "rejected": REJECTED}.get(record["status"], 1))
 
 
-def _run(settings: Any, root: str, *, reuse: bool) -> dict[str, Any]:
+def _run(settings: Any, root: str, *, fresh: str) -> dict[str, Any]:
     try:
         from aegan_pipelines.local_runner import run_locally
         from aegan_pipelines.pipeline import build  # noqa: F401 (fails early without kfp)
@@ -98,12 +100,13 @@ def _run(settings: Any, root: str, *, reuse: bool) -> dict[str, Any]:
 
     console = Console(stderr=True)
     display = Display(console)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGTERM, signal.SIGHUP):  # end the driver's processes, too
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
     try:
         return run_locally(
             settings,
             root,
-            reuse=reuse,
+            fresh=fresh,
             show=display.show,
             progress_seconds=0.5 if console.is_terminal else 10.0,
         )
@@ -127,7 +130,7 @@ def _run(settings: Any, root: str, *, reuse: bool) -> dict[str, Any]:
 @click.option("--root", help="Default of the pipeline's parameter `root`.")
 def compile_(config: str, overrides: tuple[str, ...], output: Path, root: str | None) -> None:
     """Write the pipeline as a package for a Kubeflow cluster."""
-    from aegan.config import load_config
+    from aegan.config_file import load_config
 
     settings = load_config(config, overrides)
     if output.suffix not in (".yaml", ".yml"):
@@ -136,6 +139,14 @@ def compile_(config: str, overrides: tuple[str, ...], output: Path, root: str | 
         from aegan_pipelines.pipeline import compile_package
     except ImportError as error:
         raise _missing("compiling pipelines", "pipelines", error) from None
+    if root is not None and not root.startswith(("gs://", "/")):
+        raise click.UsageError(
+            f"--root {root}: pods do not share your folder; expected gs://bucket/path, or the absolute"
+            " path of a volume that every step mounts"
+        )
+    source = settings.data.source
+    if source != "digits" and not source.startswith("gs://"):
+        click.echo(f"note: pods look for data.source in their own file system: {source}", err=True)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         compile_package(settings, output, root)
@@ -214,7 +225,7 @@ def verify(model: str) -> None:
     """Check every file of a version against its manifest."""
     import tempfile
 
-    from aegan.registry import parse_reference
+    from aegan.references import parse_reference
 
     root, name, reference = parse_reference(model)
     registry = aegan.Registry(root)

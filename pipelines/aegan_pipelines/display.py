@@ -27,7 +27,7 @@ class Display:
         self.close()
         if event == "record":
             return
-        line = f"{stage:<18}{_WORDS.get(event, '')} {text}".replace("  ", " " * 2)
+        line = f"{stage:<18}{_WORDS.get(event, '')} {text}"
         self._console.print(
             line.rstrip(), style=_STYLES.get(event), markup=False, highlight=False, soft_wrap=True
         )

@@ -28,16 +28,16 @@ def run_locally(
     config: Config,
     root: str,
     *,
-    reuse: bool,
+    fresh: str = "",
     show: Callable[[str, str, str], None],
     progress_seconds: float,
 ) -> dict[str, Any]:
     """Compile the pipeline, run the package under kfp.local, return the run's record.
 
     Args:
-        config: what to run.
+        config: what to run; `compute` is for clusters and ignored.
         root: folder or bucket path where everything of this project lies.
-        reuse: whether stages whose inputs did not change may be reused.
+        fresh: empty to reuse what is there already, else see `run_stage`.
         show: is told each event: stage, kind, text.
         progress_seconds: between two progress events of a stage.
 
@@ -50,9 +50,11 @@ def run_locally(
     check_writable(store)
     with tempfile.TemporaryDirectory(prefix="aegan-run-") as scratch:
         package = Path(scratch) / "pipeline.yaml"
-        compile_package(config, package, store.uri)
+        # A laptop trains on what it has: no step may insist on the accelerators of a cluster.
+        compute = config.compute.model_copy(update={"accelerator_count": 0})
+        compile_package(config.model_copy(update={"compute": compute}), package, store.uri)
         return run_package(
-            package, store.uri, reuse=reuse, show=show, progress_seconds=progress_seconds
+            package, store.uri, fresh=fresh, show=show, progress_seconds=progress_seconds
         )
 
 
@@ -60,7 +62,7 @@ def run_package(
     package: Path,
     root: str,
     *,
-    reuse: bool,
+    fresh: str = "",
     show: Callable[[str, str, str], None],
     progress_seconds: float,
 ) -> dict[str, Any]:
@@ -70,7 +72,7 @@ def run_package(
     failed = False
     with (
         tempfile.TemporaryDirectory(prefix="aegan-kfp-") as scratch,
-        _driver(package, {"root": root, "reuse": reuse}, scratch, progress_seconds) as process,
+        _driver(package, {"root": root, "fresh": fresh}, scratch, progress_seconds) as process,
     ):
         for line in process.stdout or ():
             lines.append(line)
@@ -110,6 +112,7 @@ def _driver(
         "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TMPDIR": scratch,  # what killed steps leave behind goes with the rest
     }
     command = [sys.executable, "-m", "aegan_pipelines.local_driver", str(package)]
     process = subprocess.Popen(

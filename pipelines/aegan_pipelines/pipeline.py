@@ -38,13 +38,16 @@ def build(config: Config, root: str | None = None) -> Callable[..., Any]:
     Args:
         config: goes into the package as the default of the parameter `config`.
         root: default of the parameter `root`; None makes the parameter required.
+
+    The package's third parameter, `fresh`, is empty; a run that sets it to a new text computes every
+    stage anew.
     """
 
-    def body(config: str, root: str, reuse: bool) -> None:
+    def body(config: str, root: str, fresh: str) -> None:
         run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
         where = {"config": config, "root": root}
         with dsl.ExitHandler(_set(record(**where, run_id=run_id)), name="train-and-publish"):
-            work = where | {"reuse": reuse}
+            work = where | {"fresh": fresh}
             data = _set(normalize(**work, run_id=run_id))
             inputs = {"dataset_uri": data.outputs["Output"]}
             encoded = _set(train_autoencoder(**work, **inputs))
@@ -61,11 +64,11 @@ def build(config: Config, root: str | None = None) -> Callable[..., Any]:
 
     settings, text = config, config.to_json()
 
-    def pipeline(root: str, config: str, reuse: bool) -> None:
-        body(config, root, reuse)
+    def pipeline(root: str, config: str, fresh: str) -> None:
+        body(config, root, fresh)
 
     # Defaults of the last parameters; without a root, its parameter is required.
-    pipeline.__defaults__ = (text, True) if root is None else (root, text, True)
+    pipeline.__defaults__ = (text, "") if root is None else (root, text, "")
     named = dsl.pipeline(
         name=f"aegan-{config.name}",
         description="Train an autoencoder and a GAN, evaluate them, publish the better.",
@@ -88,6 +91,4 @@ def _set_compute(task: Any, config: Config) -> Any:
     if stage.startswith("train_") and compute.accelerator_count:
         task.set_accelerator_type(compute.accelerator)
         task.set_accelerator_limit(compute.accelerator_count)
-    if stage != "record":
-        task.set_retry(compute.retries, **BACKOFF)
-    return task
+    return task.set_retry(compute.retries, **BACKOFF)

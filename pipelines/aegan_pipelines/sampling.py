@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from aegan.errors import DataError
+from aegan.local_store import LocalStore
 from aegan.model import Model
-from aegan.store import LocalStore
 
 
 def write_samples(model: Model, count: int, seed: int | None, output: Path) -> None:

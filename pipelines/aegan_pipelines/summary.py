@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aegan
-from aegan.registry import parse_reference
+from aegan.references import parse_reference
 from aegan.store import open_store
 
 BASELINES = (
@@ -36,9 +36,16 @@ def summarize(record: dict[str, Any], root: str) -> str:
     lines.append(f"report     {_short(report.uri)}/report.html")
     if record["status"] == "rejected":
         return "\n".join([*lines, "published  nothing: the gate rejected this model"])
-    alias = f"{_short(root)}/models/{record['name']}@{record['alias']}"
-    lines.append(f"published  {alias} → {record['model'].rsplit('/', 1)[-1]}")
-    return "\n".join([*lines, f"sample     {_program()} sample {alias} -n 64 --seed 7 -o grid.png"])
+    base, version = f"{_short(root)}/models/{record['name']}", record["model"].rsplit("/", 1)[-1]
+    current, _ = aegan.Registry(root).resolve(record["name"], record["alias"])
+    if current == version:
+        reference = f"{base}@{record['alias']}"
+        lines.append(f"published  {reference} → {version}")
+    else:
+        reference = f"{base}@{version}"
+        lines.append(f"published  {reference}, earlier; {record['alias']} is {current}, left alone")
+    command = f"{_program()} sample {reference} -n 64 --seed 7 -o grid.png"
+    return "\n".join([*lines, f"sample     {command}"])
 
 
 def scores(metrics: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
@@ -67,7 +74,10 @@ def version_facts(uri: str) -> dict[str, Any]:
     registry = aegan.Registry(root)
     version, digest = registry.resolve(name, reference)
     location = registry.uri(name, version)
-    report = open_store(f"{location}/report")
+    metrics, verdict = (
+        json.loads(registry.read_file(name, version, f"report/{part}.json"))
+        for part in ("metrics", "verdict")
+    )
     pointing = {key: vars(alias) for key, alias in registry.aliases(name).items()}
     return {
         "name": name,
@@ -76,8 +86,8 @@ def version_facts(uri: str) -> dict[str, Any]:
         "uri": location,
         "aliases": {key: alias for key, alias in pointing.items() if alias["version"] == version},
         "files": dict(registry.manifest(name, version).files),
-        "metrics": json.loads(report.read("metrics.json") or b"{}"),
-        "verdict": json.loads(report.read("verdict.json") or b"{}"),
+        "metrics": metrics,
+        "verdict": verdict,
     }
 
 

@@ -9,12 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from aegan import networks, objectives, training
+from aegan.batches import in_batches
 from aegan.config import Autoencoder, Config
 
 Array = np.ndarray[Any, Any]
 Tensor = Any
-
-EVALUATION_BATCH = 1024
 
 
 class AutoencoderLearner:
@@ -37,7 +36,7 @@ class AutoencoderLearner:
         output = "sigmoid" if config.normalize.method == "minmax" else "linear"
         sizes = (section.network, shape, section.hidden, section.latent_size)
         self.encoder = networks.encoder(*sizes, config.seed * 1000)
-        self.decoder = networks.decoder(*sizes, output, config.seed * 1000 + 500)
+        self.decoder = networks.decoder(*sizes, output, config.seed * 1000 + 200)
         self._trained = self.encoder.trainable_variables + self.decoder.trainable_variables
         self._optimizer = _optimizer(section)
         self._optimizer.build(self._trained)
@@ -60,10 +59,6 @@ class AutoencoderLearner:
     def errors(self, examples: Array) -> Array:
         """Mean squared error of each example: [N, ...] to [N] float32."""
         return in_batches(self._errors, examples)
-
-    def encode(self, examples: Array) -> Array:
-        """[N, ...] float32, normalised, to codes [N, latent_size] float32."""
-        return in_batches(tf.function(self.encoder, autograph=False), examples)
 
     def state(self) -> list[Any]:
         """Weights and optimiser slots."""
@@ -100,10 +95,3 @@ def _optimizer(section: Autoencoder) -> Any:
     if section.weight_decay:
         return keras.optimizers.AdamW(rate, weight_decay=section.weight_decay)
     return keras.optimizers.Adam(rate)
-
-
-def in_batches(function: Any, examples: Array) -> Array:
-    """Apply a compiled function to batches of one size; only the last may be another."""
-    starts = range(0, len(examples), EVALUATION_BATCH)
-    parts = [function(tf.constant(examples[i : i + EVALUATION_BATCH])).numpy() for i in starts]
-    return np.concatenate(parts)

@@ -1,28 +1,22 @@
 """What a run is: one strict, typed tree read from one YAML file.
 
-Every field is documented here and nowhere else; the file is validated as a whole before anything
-runs, and all its mistakes are reported at once.
+Every field is documented here and nowhere else: the JSON Schema for editors is made from this file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Hashable, Iterable, Mapping
-from importlib import resources
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from aegan.errors import ConfigError
+from aegan.references import NAME_PATTERN
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NAME_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
 
 MetricName = Literal[
     "reconstruction_mse",
@@ -39,7 +33,9 @@ MetricName = Literal[
 class Section(BaseModel):
     """A part of the configuration: immutable, with unknown keys and wrong types refused."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
+    )
 
 
 class Data(Section):
@@ -47,7 +43,8 @@ class Data(Section):
 
     source: str
     """`digits` (scikit-learn's), or a file or folder, local or `gs://`: IDX (or gzip), .npy, .npz."""
-    format: Literal["auto", "digits", "idx", "npy", "npz"] = "auto"
+    format: Literal["auto", "idx", "npy", "npz"] = "auto"
+    """`auto` tells by the name of the file."""
     kind: Literal["image", "tabular", "sequence"] = "image"
     """Shape of one example: image [H, W] or [H, W, C], tabular [D], sequence [T, C]."""
     validation_fraction: Fraction = 0.1
@@ -75,7 +72,7 @@ class Training(Section):
     schedule: Literal["constant", "cosine"] = "cosine"
     """`cosine` decays the learning rate to zero over the budget of steps."""
     checkpoint_seconds: PositiveFloat = 60.0
-    """Wall-clock seconds between checkpoints; one is taken at the next evaluation after that."""
+    """Wall-clock seconds between checkpoints."""
     compiler: Literal["auto", "xla", "graph"] = "auto"
     """`auto` picks the faster for the network and the device (see `training.use_xla`)."""
 
@@ -209,7 +206,9 @@ class Config(Section):
     """A whole run."""
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    """Under which the model is published: lower-case letters, digits and hyphens."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Of the splits, the initial weights, the order of examples and all noise."""
     data: Data
     normalize: Normalize = Normalize()
     autoencoder: Autoencoder = Autoencoder()
@@ -220,20 +219,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> Config:
-        mistakes = []
-        taken = self.data.validation_fraction + self.data.test_fraction
-        if taken >= 1:
-            mistakes.append(
-                "`data.validation_fraction` and `data.test_fraction` must leave something to train"
-                f" on: their sum must be below 1, received {taken:g}"
-            )
-        for section in ("autoencoder", "gan"):
-            if getattr(self, section).network == "conv" and self.data.kind != "image":
-                mistakes.append(
-                    f"`{section}.network: conv` needs `data.kind: image`, received"
-                    f" {self.data.kind!r}; use `network: dense`"
-                )
-        if mistakes:
+        if mistakes := contradictions(vars(self)):
             raise ValueError("; ".join(mistakes))
         return self
 
@@ -252,136 +238,27 @@ class Config(Section):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML that refuses duplicate keys and reads 1e-3 as a number, as YAML 1.2 does."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=deep)
-            if key in seen:
-                line = key_node.start_mark.line + 1
-                raise ConfigError(f"line {line}: the key {key!r} stands twice; keep one of them")
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
-
-
-def preset_names() -> list[str]:
-    """Names of the configurations that come with the package."""
-    folder = resources.files("aegan") / "presets"
-    return sorted(
-        p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml")
-    )
-
-
-def load_config(source: str, overrides: Iterable[str] = ()) -> Config:
-    """Read and check a configuration.
+def contradictions(sections: Mapping[str, Any]) -> list[str]:
+    """What sections that are valid each for themselves cannot mean together, one line a mistake.
 
     Args:
-        source: path of a YAML file, or the name of a preset.
-        overrides: `path.to.key=value` texts; values are read as YAML.
-
-    Raises:
-        ConfigError: the file is missing or not YAML, or holds mistakes; all are named at once.
+        sections: by name; what concerns a section that is not there is not looked at.
     """
-    tree = _parse(_read(source), source)
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{source}: expected a mapping of settings, received {_describe(tree)}")
-    for override in overrides:
-        _apply(tree, override)
-    return validate(tree, source)
-
-
-def from_json(text: str) -> Config:
-    """The configuration that `Config.to_json` wrote."""
-    return validate(json.loads(text), "the configuration passed between steps")
-
-
-def validate(tree: Mapping[str, Any], source: str) -> Config:
-    """Check a tree of plain values; raises one ConfigError that lists every mistake."""
-    try:
-        return Config.model_validate(tree)
-    except ValidationError as error:
-        lines = [_explain(item) for item in error.errors()]
-        count = f"{len(lines)} mistake" + ("s" if len(lines) > 1 else "")
-        raise ConfigError(
-            f"{source}: {count}\n" + "\n".join(f"  {line}" for line in lines)
-        ) from None
-
-
-def _read(source: str) -> str:
-    path = Path(source)
-    if not path.suffix and "/" not in source and not path.is_file():
-        names = preset_names()
-        if source not in names:
-            raise ConfigError(
-                f"no preset named {source!r}: expected one of {', '.join(names)},"
-                " or the path of a YAML file"
+    data = sections.get("data")
+    if data is None:
+        return []
+    mistakes = []
+    taken = data.validation_fraction + data.test_fraction
+    if taken >= 1:
+        mistakes.append(
+            "data: `validation_fraction` and `test_fraction` must leave something to train on: their"
+            f" sum must be below 1, received {taken:g}"
+        )
+    for name in ("autoencoder", "gan"):
+        section = sections.get(name)
+        if section is not None and section.network == "conv" and data.kind != "image":
+            mistakes.append(
+                f"{name}.network: `conv` needs `data.kind: image`, received {data.kind!r};"
+                " use `dense`"
             )
-        return (resources.files("aegan") / "presets" / f"{source}.yaml").read_text("utf-8")
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"cannot read the configuration {source}: {error};"
-            f" give the path of a YAML file or a preset ({', '.join(preset_names())})"
-        ) from None
-
-
-def _parse(text: str, source: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except ConfigError as error:
-        raise ConfigError(f"{source}: {error}") from None
-    except (yaml.YAMLError, ValueError, TypeError) as error:  # 2026-02-30, a list as a key
-        raise ConfigError(f"{source} is not valid YAML: {error}") from None
-
-
-def _apply(tree: dict[str, Any], override: str) -> None:
-    path, equals, text = override.partition("=")
-    if not equals or not path:
-        raise ConfigError(
-            f"--set {override}: expected path.to.key=value, for example --set gan.steps=500"
-        )
-    *parents, last = path.split(".")
-    node = tree
-    for key in parents:
-        child = node.setdefault(key, {})
-        if not isinstance(child, dict):
-            raise ConfigError(f"--set {override}: `{key}` is a value, not a section")
-        node = child
-    node[last] = _parse(text, f"--set {override}")
-
-
-def _explain(item: Mapping[str, Any]) -> str:
-    path = ".".join(str(part) for part in item["loc"] if part != "[key]") or "the whole"
-    kind = item["type"]
-    if kind == "extra_forbidden":
-        return (
-            f"{path}: no such setting; expected one of {', '.join(_known_keys(item['loc'][:-1]))}"
-        )
-    if kind == "missing":
-        return f"{path}: required and missing"
-    message = item["msg"].removeprefix("Value error, ")
-    if kind == "value_error":
-        return f"{path}: {message}"
-    return f"{path}: {message[0].lower()}{message[1:]}, received {_describe(item['input'])}"
-
-
-def _known_keys(location: Iterable[str | int]) -> list[str]:
-    section: Any = Config
-    for part in location:
-        field = getattr(section, "model_fields", {}).get(part)
-        section = field.annotation if field is not None else Bound
-    return list(section.model_fields)
-
-
-def _describe(value: Any) -> str:
-    return f"{value!r} ({type(value).__name__})"
+    return mistakes

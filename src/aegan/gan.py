@@ -17,6 +17,7 @@ Array = np.ndarray[Any, Any]
 Tensor = Any
 
 BETA_2 = 0.99
+TRAINING = 1  # keeps the noise of training apart from that of samples drawn with the same seed
 
 
 class GanLearner:
@@ -39,7 +40,7 @@ class GanLearner:
         self._value = objectives.ADVERSARIAL[section.objective]
         bounded = section.space == "data" and config.normalize.method == "minmax"
         output = "sigmoid" if bounded else "linear"
-        seed = config.seed * 1000
+        seed = config.seed * 1000 + 400
 
         def build() -> Any:
             if mixture is not None:
@@ -50,7 +51,7 @@ class GanLearner:
 
         self._generator, self.average = build(), build()
         backwards = section.hidden[::-1]
-        self._discriminator = networks.discriminator(section.network, shape, backwards, seed + 500)
+        self._discriminator = networks.discriminator(section.network, shape, backwards, seed + 200)
         self._optimizers = []
         for network in (self._discriminator, self._generator):
             rate: Any = section.learning_rate
@@ -64,7 +65,10 @@ class GanLearner:
         """One step of the discriminator, then one of the generator on the same samples."""
         size = tf.shape(batch)[0]
         noise = draw_noise(
-            self._mixture, self._section.noise_size, size, tf.stack([self._seed, step])
+            self._mixture,
+            self._section.noise_size,
+            size,
+            tf.random.fold_in(tf.stack([self._seed, step]), TRAINING),
         )
         generator_weights = _values(self._generator)
         with tf.GradientTape() as generator_tape:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from aegan.digests import sha256
 from aegan.errors import IntegrityError, StoreError
 from aegan.store import check_name
 
@@ -111,8 +112,7 @@ def of_folder(name: str, folder: Path) -> Manifest:
         if path.is_symlink():
             raise IntegrityError(f"{folder}: {relative} is a symbolic link; expected plain files")
         if path.is_file() and relative not in (NAME, SIGNATURE):
-            with path.open("rb") as file:
-                files[relative] = hashlib.file_digest(file, "sha256").hexdigest()
+            files[relative] = sha256(path)
     return Manifest(name, files)
 
 

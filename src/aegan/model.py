@@ -7,19 +7,20 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from aegan import manifest as manifests
+from aegan.batches import in_batches
 from aegan.errors import DataError, DependencyError
-from aegan.registry import Registry, parse_reference
+from aegan.references import parse_reference
+from aegan.registry import Registry
 
 Array = np.ndarray[Any, Any]
 
-BATCH = 1024
+MOST_SAMPLES = 2**24
 
 
 class Model:
@@ -52,7 +53,7 @@ class Model:
 
     def encode(self, examples: Array) -> Array:
         """Examples [N, *shape] raw to codes [N, latent_size] float32."""
-        return _in_batches(self._autoencoder.encode, self._examples(examples))
+        return in_batches(self._autoencoder.encode, self._examples(examples))
 
     def decode(self, codes: Array) -> Array:
         """Codes [N, latent_size] to examples [N, *shape] raw."""
@@ -61,18 +62,18 @@ class Model:
             raise DataError(
                 f"codes have the shape {list(codes.shape)}, expected [N, {self.latent_size}]"
             )
-        return _in_batches(self._autoencoder.decode, codes)
+        return in_batches(self._autoencoder.decode, codes)
 
     def reconstruct(self, examples: Array) -> Array:
         """Examples [N, *shape] raw to their reconstructions, raw."""
-        return _in_batches(self._autoencoder.reconstruct, self._examples(examples))
+        return in_batches(self._autoencoder.reconstruct, self._examples(examples))
 
     def score(self, examples: Array) -> Array:
         """Anomaly score of each example: its squared reconstruction error, [N] float32.
 
         The mean over its elements, in normalised units.
         """
-        return _in_batches(self._autoencoder.score, self._examples(examples))
+        return in_batches(self._autoencoder.score, self._examples(examples))
 
     def sample(self, n: int, seed: int | None = None) -> Array:
         """Draw n new examples [n, *shape] raw.
@@ -82,8 +83,11 @@ class Model:
             seed: 0 to 2³¹ - 1; the same seed gives the same samples, and the first m of n are the m
                 that it gives alone. None draws a new one.
         """
-        if n < 1:
-            raise DataError(f"cannot draw {n} samples: expected at least 1")
+        if not 1 <= n <= MOST_SAMPLES:
+            raise DataError(
+                f"cannot draw {n} samples at once: expected 1 to {MOST_SAMPLES:,};"
+                " draw several times with different seeds"
+            )
         if seed is None:
             seed = secrets.randbelow(2**31)
         if not 0 <= seed < 2**31:
@@ -159,11 +163,6 @@ def _cached(registry: Registry, name: str, version: str, digest: str) -> Path:
             if not target.is_dir():  # else another process was faster, with the same files
                 raise
     return target
-
-
-def _in_batches(function: Callable[..., Any], values: Array) -> Array:
-    starts = range(0, len(values), BATCH)
-    return np.concatenate([function(values[i : i + BATCH]).numpy() for i in starts])
 
 
 def _tensorflow() -> Any:

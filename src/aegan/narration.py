@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Mapping
 
-EVENTS = ("start", "info", "progress", "warning", "reused", "done", "error", "record")
 INTERVAL_VARIABLE = "AEGAN_PROGRESS_SECONDS"
 DEFAULT_INTERVAL = 10.0
 

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import datetime
 import getpass
+import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from aegan import manifest as manifests
-from aegan.config import NAME_PATTERN
 from aegan.errors import IntegrityError, PreconditionError, RegistryError
 from aegan.manifest import Manifest
+from aegan.references import NAME_PATTERN, check_model_name
 from aegan.store import open_store
 
 VERSION_PATTERN = r"^\d{8}T\d{6}Z-[0-9a-f]{12}$"
@@ -61,16 +62,19 @@ class Registry:
     def names(self) -> list[str]:
         """Models with at least one version."""
         found = (_parts(name) for name in self._store.list("models"))
-        return sorted({parts[1] for parts in found if _is_manifest(parts)})
+        names = {parts[1] for parts in found if _is_manifest(parts)}
+        return sorted(name for name in names if re.fullmatch(NAME_PATTERN, name))
 
     def versions(self, name: str) -> list[str]:
         """Complete versions of a model, oldest first."""
-        found = (_parts(path) for path in self._store.list(f"models/{_checked(name)}/versions"))
+        found = (
+            _parts(path) for path in self._store.list(f"models/{check_model_name(name)}/versions")
+        )
         return sorted(parts[3] for parts in found if _is_manifest(parts))
 
     def aliases(self, name: str) -> dict[str, Alias]:
         """All aliases of a model."""
-        prefix = f"models/{_checked(name)}/aliases"
+        prefix = f"models/{check_model_name(name)}/aliases"
         paths = [path for path in self._store.list(prefix) if path.endswith(".json")]
         names = [path.rsplit("/", 1)[-1].removesuffix(".json") for path in paths]
         found = {alias: self._alias(name, alias)[0] for alias in names}
@@ -86,14 +90,16 @@ class Registry:
             raise RegistryError(
                 f"{folder} holds a {manifests.NAME} already; publish the folder it was made from"
             )
-        manifest = manifests.of_folder(_checked(name), folder)
+        manifest = manifests.of_folder(check_model_name(name), folder)
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
         version = f"{now}-{manifest.digest[:12]}"
         prefix = f"models/{name}/versions/{version}"
+        if self._store.read(f"{prefix}/{manifests.NAME}") is not None:
+            return version  # the same bytes in the same second: the same version
         self._store.upload(folder, prefix)
         try:
             self._store.write(f"{prefix}/{manifests.NAME}", manifest.to_json(), if_generation=0)
-        except PreconditionError:  # the same bytes in the same second: the same version
+        except PreconditionError:  # someone else published it meanwhile
             if self.manifest(name, version).digest != manifest.digest:
                 raise
         return version
@@ -109,7 +115,7 @@ class Registry:
             raise RegistryError(
                 f"{version!r} is not a version: expected <yyyymmddThhmmssZ>-<12 hex digits>"
             )
-        prefix = f"models/{_checked(name)}/versions/{version}"
+        prefix = f"models/{check_model_name(name)}/versions/{version}"
         content = self._store.read(f"{prefix}/{manifests.NAME}")
         if content is None:
             raise RegistryError(
@@ -198,6 +204,23 @@ class Registry:
             )
         return folder
 
+    def read_file(self, name: str, version: str, path: str) -> bytes:
+        """One file of a version, checked against the manifest.
+
+        Raises:
+            IntegrityError: the version has no such file, or it is not the one that was published.
+        """
+        where = f"{self.uri(name, version)}/{path}"
+        expected = self.manifest(name, version).files.get(path)
+        content = self._store.read(f"models/{name}/versions/{version}/{path}")
+        if expected is None or content is None:
+            raise IntegrityError(f"{where} is missing: expected every published version to have it")
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise IntegrityError(
+                f"{where} is not what was published; use another version, and find out who changed it"
+            )
+        return content
+
     def _alternatives(self, name: str) -> str:
         """What could have been asked for in place of an alias that does not exist."""
         if aliases := sorted(self.aliases(name)):
@@ -209,7 +232,7 @@ class Registry:
         return "expected a published model, found none"
 
     def _alias(self, name: str, alias: str) -> tuple[Alias | None, int]:
-        path = f"models/{_checked(name)}/aliases/{_checked(alias)}.json"
+        path = f"models/{check_model_name(name)}/aliases/{check_model_name(alias)}.json"
         content, generation = self._store.read_versioned(path)
         if content is None:
             return None, 0
@@ -219,34 +242,6 @@ class Registry:
             raise IntegrityError(
                 f"{self._store.uri}/{path} is not a valid alias: {error}"
             ) from None
-
-
-def parse_reference(uri: str) -> tuple[str, str, str]:
-    """(root, name, alias or version) of `<root>/models/<name>@<reference>`.
-
-    Also accepted: `<root>/models/<name>` (its champion) and `<root>/models/<name>/versions/<version>`.
-    """
-    match = re.fullmatch(
-        r"(?:(?P<root>.*?)/)?models/(?P<name>[^/@]+)(?:@(?P<at>[^/@]+)|/versions/(?P<version>[^/]+))?/?",
-        uri,
-    )
-    if match is None or match["root"] == "gs:/":  # a bucket called models, and no model
-        raise RegistryError(
-            f"{uri!r} names no model: expected <root>/models/<name>@<alias or version>,"
-            " for example gs://bucket/models/fashion@champion"
-        )
-    root = "." if match["root"] is None else match["root"] or "/"
-    reference = match["at"] or match["version"] or "champion"
-    return root, _checked(match["name"]), reference
-
-
-def _checked(name: str) -> str:
-    if not re.fullmatch(NAME_PATTERN, name):
-        raise RegistryError(
-            f"{name!r} is not a name: expected lower-case letters, digits and hyphens,"
-            " beginning with a letter"
-        )
-    return name
 
 
 def _parts(path: str) -> list[str]:

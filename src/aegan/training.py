@@ -2,7 +2,8 @@
 
 Speed comes from two things: the examples lie on the device, and many steps are one compiled program.
 What is computed depends on the learner, the examples and the seed, never on where the loop was
-interrupted, how long a program ran or what was reported.
+interrupted, how long a program ran or what was reported. (TensorFlow's convolutions on a CPU add up
+in another order for another number of cores; dense networks do not.)
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from aegan.checkpoints import Checkpoints, History
+from aegan.checkpoints import Checkpoints
 from aegan.errors import TrainingError
 from aegan.narration import Progress, narrate
 
 Array = np.ndarray[Any, Any]
 Tensor = Any
+History = list[dict[str, float]]
 
 PROGRAM_STEPS = 256  # at most, in one call of the compiled program
 PROGRAM_SECONDS = 0.5  # aimed at, so that progress and checkpoints are timely
@@ -75,6 +77,21 @@ def use_xla(compiler: str, network: str) -> bool:
     return network == "dense" or bool(tf.config.list_physical_devices("GPU"))
 
 
+def require_accelerators(count: int) -> None:
+    """Fail at once where accelerators were asked for and TensorFlow does not see them.
+
+    Raises:
+        TrainingError: fewer GPUs are visible than `count`.
+    """
+    found = len(tf.config.list_physical_devices("GPU"))
+    if found < count:
+        raise TrainingError(
+            f"{count} accelerators were asked for and TensorFlow sees {found}: use an image with GPU"
+            " support (built with EXTRA=gpu) on a node with a driver, or set"
+            " compute.accelerator_count to 0 to train on the CPU"
+        )
+
+
 @functools.lru_cache(maxsize=2)
 def _permutation(seed: int, epoch: int, num_examples: int) -> Array:
     generator = np.random.Generator(np.random.Philox(key=[seed, epoch]))
@@ -97,32 +114,31 @@ def batch_indices(seed: int, num_examples: int, batch_size: int, first: int, cou
     return np.concatenate(parts).reshape(count, batch_size)
 
 
-def _program(learner: Learner, examples: Array, xla: bool) -> Any:
-    """Many steps as one compiled function of (indices [S, B], first step, number of steps ≤ S)."""
+def _program(learner: Learner, examples: Array, xla: bool) -> tuple[Any, list[str]]:
+    """Many steps as one compiled function, and the names of the losses it adds up.
+
+    It takes indices [S, B], the first step, the number of steps ≤ S and float64 sums so far; it
+    returns the first step whose loss was not finite, or -1, and the sums.
+    """
     data = tf.constant(examples)
 
     @tf.function(jit_compile=xla, autograph=False)
-    def run(indices: Tensor, first: Tensor, count: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def run(indices: Tensor, first: Tensor, count: Tensor, sums: list[Tensor]) -> Any:
         def body(i: Tensor, bad: Tensor, sums: list[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
             metrics = learner.update(tf.gather(data, indices[i]), first + i)
             finite = tf.math.is_finite(metrics["loss"])
             bad = tf.where(finite | (bad >= 0), bad, first + i)
-            return i + 1, bad, [s + metrics[name] for s, name in zip(sums, names, strict=True)]
+            added = [s + tf.cast(metrics[k], tf.float64) for s, k in zip(sums, names, strict=True)]
+            return i + 1, bad, added
 
-        names = metric_names
-        zeros = [tf.zeros(()) for _ in names]
-        _, bad, sums = tf.while_loop(
-            lambda i, *_: i < count, body, (tf.constant(0), tf.constant(-1), zeros)
-        )
-        means = [s / tf.cast(count, tf.float32) for s in sums]
-        return bad, dict(zip(names, means, strict=True))
+        start = (tf.constant(0), tf.constant(-1), sums)
+        return tf.while_loop(lambda i, *_: i < count, body, start)[1:]
 
     shape = tf.TensorSpec([None, *examples.shape[1:]], tf.float32)
-    probe = tf.function(learner.update, autograph=False)
-    metric_names = sorted(
-        probe.get_concrete_function(shape, tf.TensorSpec([], tf.int32)).structured_outputs
-    )
-    return run
+    update = tf.function(learner.update, autograph=False)
+    traced = update.get_concrete_function(shape, tf.TensorSpec([], tf.int32))
+    names = sorted(traced.structured_outputs)
+    return run, names
 
 
 def train(learner: Learner, examples: Array, plan: Plan, checkpoints: Checkpoints) -> History:
@@ -148,14 +164,18 @@ def train(learner: Learner, examples: Array, plan: Plan, checkpoints: Checkpoint
     best_loss, best_step = tf.Variable(math.inf), tf.Variable(0)
     state = [*learner.state(), *best, best_loss, best_step]
 
-    step, history = checkpoints.restore(state)
+    step, progress = checkpoints.restore(state)
+    history: History = progress.get("history", [])
     if step:
         narrate(plan.stage, "info", f"resumed at step {step:,}")
-    run = _program(learner, examples, plan.xla)
-    progress = Progress(plan.stage, plan.steps, done=step, batch_size=plan.batch_size)
+    run, names = _program(learner, examples, plan.xla)
+    # Sums of the losses since the last evaluation. They go through the program, one step after the
+    # other in float64, so that they do not depend on how many steps a call takes.
+    sums = [tf.constant(s, tf.float64) for s in progress.get("sums", [0.0] * len(names))]
+    reporter = Progress(plan.stage, plan.steps, done=step, batch_size=plan.batch_size)
     steps_per_call = 1
-    sums: dict[str, float] = {}
     last_checkpoint = last_record = time.monotonic()
+    saved_step = step
 
     while step < plan.steps and not _out_of_patience(plan, step, int(best_step.numpy())):
         # Run up to the next evaluation, in programs of about PROGRAM_SECONDS.
@@ -164,24 +184,23 @@ def train(learner: Learner, examples: Array, plan: Plan, checkpoints: Checkpoint
         indices = np.zeros((PROGRAM_STEPS, plan.batch_size), np.int32)
         indices[:count] = batch_indices(plan.seed, len(examples), plan.batch_size, step, count)
         start = time.monotonic()
-        bad, means = run(tf.constant(indices), tf.constant(step), tf.constant(count))
-        losses = {name: float(value) for name, value in means.items()}
-        seconds = time.monotonic() - start
+        before = [float(s) for s in sums]
+        bad, sums = run(tf.constant(indices), tf.constant(step), tf.constant(count), sums)
+        losses = {k: (float(s) - b) / count for k, s, b in zip(names, sums, before, strict=True)}
+        steps_per_call = _adapt(count, steps_per_call, time.monotonic() - start)
         if int(bad) >= 0:
             raise TrainingError(
-                f"{plan.stage}: the loss is no longer finite at step {int(bad):,}"
-                f" (loss {losses['loss']}); lower {plan.stage.removeprefix('train_')}.learning_rate,"
-                " or look for extreme values in the data. The last checkpoint is kept"
+                f"{plan.stage}: the loss is no longer finite at step {int(bad):,}; lower"
+                f" {plan.stage.removeprefix('train_')}.learning_rate, or look for extreme values in"
+                " the data. The last checkpoint is kept"
             )
         step += count
-        steps_per_call = _adapt(count, steps_per_call, seconds)
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + value * count
-        progress.report(step, losses)
+        reporter.report(step, losses)
 
         if step == next_stop:
             done = step - (int(history[-1]["step"]) if history else 0)
-            record = {"step": float(step)} | {k: v / done for k, v in sums.items()}
+            record = {"step": float(step)}
+            record |= {k: float(s) / done for k, s in zip(names, sums, strict=True)}
             validation_loss = learner.validate()
             if validation_loss is not None:
                 record["validation_loss"] = validation_loss
@@ -190,13 +209,17 @@ def train(learner: Learner, examples: Array, plan: Plan, checkpoints: Checkpoint
                     best_step.assign(step)
                     _copy(weights, best)
             now = time.monotonic()
-            record["seconds"], last_record, sums = now - last_record, now, {}
+            record["seconds"], last_record = now - last_record, now
+            sums = [tf.zeros((), tf.float64) for _ in names]
             history.append(record)
-            # Only here, where no sum is in flight, so that a resumed history is the same too.
-            if now - last_checkpoint >= plan.checkpoint_seconds:
-                checkpoints.save(step, state, history)
-                last_checkpoint = time.monotonic()
+        if time.monotonic() - last_checkpoint >= plan.checkpoint_seconds:
+            checkpoints.save(step, state, {"history": history, "sums": [float(s) for s in sums]})
+            last_checkpoint, saved_step = time.monotonic(), step
 
+    if step > saved_step and math.isfinite(
+        plan.checkpoint_seconds
+    ):  # what follows may be killed too
+        checkpoints.save(step, state, {"history": history, "sums": [0.0] * len(names)})
     if math.isfinite(float(best_loss.numpy())):
         _copy(best, weights)
         narrate(plan.stage, "info", f"kept the weights of step {int(best_step.numpy()):,}")

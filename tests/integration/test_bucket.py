@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import numpy as np
 import pytest
 
 import aegan
+from aegan.digests import to_json
 from aegan.errors import AeganError, IntegrityError
 from aegan.registry import Registry
-from aegan.stages import evaluate, publish, record
+from aegan.stages import evaluate, publish, record, train_autoencoder
 from aegan.store import open_store
 from tests.conftest import make_stages, tiny
 
@@ -26,7 +28,7 @@ import json, sys
 from aegan.stages import publish
 config, root, *uris = json.loads(sys.argv[1])
 print("ready", flush=True)
-publish.run(config, root, *uris, reuse=True)
+publish.run(config, root, *uris)
 """
 
 
@@ -50,7 +52,7 @@ def test_the_whole_pipeline_works_in_a_bucket(
     open_store(bucket).write("data/images.npy", (tmp_path / "images.npy").read_bytes())
     stages = make_stages(tiny(data={"source": f"{bucket}/data/images.npy"}), bucket)
     stages["root"] = bucket
-    result = publish.run(*arguments(stages), reuse=True)
+    result = publish.run(*arguments(stages))
     written = record.run(stages["config"], bucket, "test-run", "SUCCEEDED", "")
     assert written["status"] == "published"
     assert json.loads(open_store(bucket).read("runs/test-run/run.json") or b"") == written
@@ -71,24 +73,51 @@ def test_the_whole_pipeline_works_in_a_bucket(
         aegan.load(f"{bucket}/models/tiny@champion")
 
 
-def test_publishing_again_reuses_the_version_and_restores_the_alias(
-    stages: dict[str, Any],
+def test_publishing_again_reuses_the_version_and_leaves_the_alias_alone(
+    stages: dict[str, Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    first = publish.run(*arguments(stages), reuse=True)
+    first = publish.run(*arguments(stages))
     registry = Registry(stages["root"])
     before = registry.versions("tiny")
-    second = publish.run(*arguments(stages), reuse=True)
+    second = publish.run(*arguments(stages))
     assert second.summary == first.summary
     assert registry.versions("tiny") == before
     assert registry.resolve("tiny", "champion")[0] == first.summary["version"]
 
+    # Another model took the alias since: that these inputs come again is no reason to take it back.
+    time.sleep(1.1)  # versions are named by the second
+    other = publish.run(*arguments(stages), fresh="other").summary["version"]
+    open_store(stages["root"]).write(
+        f"stages/publish/{Path(first.uri).name}/stage.json", to_json(asdict(first))
+    )
+    capfd.readouterr()
+    assert publish.run(*arguments(stages)).summary == first.summary
+    assert registry.resolve("tiny", "champion")[0] == other
+    assert f"tiny@champion is {other} since " in capfd.readouterr().err
+
+    open_store(stages["root"]).delete("models/tiny/aliases/champion.json")
+    publish.run(*arguments(stages))  # nobody has it: take it
+    assert registry.resolve("tiny", "champion")[0] == first.summary["version"]
+
+
+def test_a_retry_of_a_fresh_run_finds_what_the_run_did_before(stages: dict[str, Any]) -> None:
+    first = publish.run(*arguments(stages), fresh="run-1")
+    assert publish.run(*arguments(stages), fresh="run-1") == first
+    time.sleep(1.1)  # versions are named by the second
+    assert publish.run(*arguments(stages), fresh="run-2") != first
+    config, root, *uris = arguments(stages)
+    once = train_autoencoder.run(config, root, uris[0], fresh="run-1")
+    assert once.attempt != stages["train_autoencoder"].attempt
+    assert once.summary == stages["train_autoencoder"].summary  # the same weights
+    assert train_autoencoder.run(config, root, uris[0], fresh="run-1") == once
+
 
 def test_a_reused_version_that_was_deleted_is_published_anew(stages: dict[str, Any]) -> None:
-    first = publish.run(*arguments(stages), reuse=True)
+    first = publish.run(*arguments(stages))
     store = open_store(stages["root"])
     store.delete(f"models/tiny/versions/{first.summary['version']}")
     time.sleep(1.1)  # versions are named by the second
-    second = publish.run(*arguments(stages), reuse=True)
+    second = publish.run(*arguments(stages))
     assert second.summary["version"] != first.summary["version"]
     assert (
         aegan.load(f"{stages['root']}/models/tiny@champion").version == (second.summary["version"])
@@ -101,7 +130,7 @@ def test_what_the_gate_rejected_cannot_be_published(stages: dict[str, Any]) -> N
     assert rejected["evaluate"].summary["verdict"] == "rejected"
     before = Registry(stages["root"]).versions("tiny")
     with pytest.raises(AeganError, match="the gate rejected this model"):
-        publish.run(*arguments(rejected | {"root": stages["root"]}), reuse=True)
+        publish.run(*arguments(rejected | {"root": stages["root"]}))
     assert Registry(stages["root"]).versions("tiny") == before
 
 
@@ -111,7 +140,7 @@ def test_killed_while_publishing_readers_see_the_old_version_or_the_new(
 ) -> None:
     root = stages["root"]
     registry = Registry(root)
-    publish.run(*arguments(stages), reuse=True)
+    publish.run(*arguments(stages))
     old = registry.resolve("tiny", "champion")[0]
     known = set(registry.versions("tiny"))
     # Same inputs but for the seed of nothing: another publication of the same evaluation.
@@ -127,12 +156,12 @@ def test_killed_while_publishing_readers_see_the_old_version_or_the_new(
     assert current == old or current in set(registry.versions("tiny")) - known
     for version in registry.versions("tiny"):  # whatever is visible is whole
         registry.fetch("tiny", version, Path(os.devnull))
-    result = publish.run(*arguments(stages), reuse=True)  # the same command goes on
+    result = publish.run(*arguments(stages))  # the same command goes on
     assert registry.resolve("tiny", "champion")[0] == result.summary["version"]
 
 
 def publish_uri(stages: dict[str, Any]) -> str:
-    return publish.run(*arguments(stages), reuse=True).uri
+    return publish.run(*arguments(stages)).uri
 
 
 def test_a_changed_output_of_a_stage_is_named_before_it_is_used(tmp_path: Path) -> None:
@@ -144,4 +173,4 @@ def test_a_changed_output_of_a_stage_is_named_before_it_is_used(tmp_path: Path) 
     config["evaluation"]["neighbours"] = 4  # so that nothing is reused
     uris = [stages[name].uri for name in ("normalize", "train_autoencoder", "train_gan")]
     with pytest.raises(IntegrityError, match="keras/encoder.keras is changed.*--no-cache"):
-        evaluate.run(json.dumps(config), root, *uris, reuse=True)
+        evaluate.run(json.dumps(config), root, *uris)

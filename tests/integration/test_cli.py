@@ -179,7 +179,9 @@ def children(process: int) -> list[int]:
     return [int(child) for child in listing.split()]
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_interrupting_leaves_no_process_behind(sent: int, code: int, tmp_path: Path) -> None:
     command = [AEGAN, "run", "digits", "--root", str(tmp_path / "root")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

@@ -75,7 +75,7 @@ def test_from_raw_arrays_to_a_model_in_raw_units(case: str, tmp_path: Path) -> N
     root = str(tmp_path / "root")
     stages = make_stages(tiny(**sections), root)
     uris = [stages[s].uri for s in ("normalize", "train_autoencoder", "train_gan", "evaluate")]
-    publish.run(stages["config"], root, *uris, reuse=True)
+    publish.run(stages["config"], root, *uris)
 
     model = aegan.load(f"{root}/models/tiny")
     examples = arrays["x"][:20]

@@ -13,7 +13,7 @@ import yaml
 from aegan_pipelines.local_runner import run_locally, run_package
 from aegan_pipelines.pipeline import compile_package
 
-from aegan.config import load_config, preset_names, validate
+from aegan.config_file import load_config, preset_names, validate
 from aegan.registry import Registry
 from aegan.store import open_store
 from tests.conftest import tiny
@@ -26,7 +26,6 @@ def run_again(published: dict[str, Any], **sections: Any) -> tuple[dict[str, Any
     record = run_locally(
         validate(tiny(**sections), "tiny"),
         published["root"],
-        reuse=True,
         show=lambda *event: events.append(event),
         progress_seconds=60,
     )
@@ -107,7 +106,7 @@ def test_a_failing_stage_is_recorded_with_its_error(published: dict[str, Any]) -
     assert record["status"] == "failed"
     assert "no data at /nowhere/data.npy" in record["error"]
     errors = [text for _, event, text in events if event == "error"]
-    assert errors == [record["error"]]
+    assert [f"normalize: {text}" for text in errors] == [record["error"]]
 
 
 def test_the_compiled_package_runs_to_the_same_scores(
@@ -122,7 +121,6 @@ def test_the_compiled_package_runs_to_the_same_scores(
     record = run_package(
         package,
         str(tmp_path / "root"),
-        reuse=True,
         show=lambda *_: None,
         progress_seconds=60,
     )
@@ -159,7 +157,7 @@ def test_every_preset_compiles_to_a_package_fit_for_a_cluster(preset: str, tmp_p
         "train-gan",
         "evaluate",
     }
-    for stage in ("normalize", "train-autoencoder", "train-gan", "evaluate", "publish"):
+    for stage in ("normalize", "train-autoencoder", "train-gan", "evaluate", "publish", "record"):
         policy = tasks[stage]["retryPolicy"]
         assert policy["maxRetryCount"] == config.compute.retries
         assert policy["backoffMaxDuration"] == "604800s"
@@ -181,7 +179,7 @@ def test_a_local_run_can_keep_everything_in_a_bucket(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     record = run_locally(
-        validate(tiny(), "tiny"), bucket, reuse=True, show=lambda *_: None, progress_seconds=60
+        validate(tiny(), "tiny"), bucket, show=lambda *_: None, progress_seconds=60
     )
     assert record["status"] == "published"
     assert record["model"].startswith(f"{bucket}/models/tiny/versions/")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aegan_pipelines.local_runner import run_locally
 
-from aegan.config import load_config
+from aegan.config_file import load_config
 from aegan.store import open_store
 from tests.conftest import SHARED_DATA
 
@@ -19,7 +19,6 @@ def test_the_digits_preset_passes_its_own_gate(tmp_path: Path) -> None:
     record = run_locally(
         load_config("digits"),
         str(tmp_path),
-        reuse=True,
         show=lambda *_: None,
         progress_seconds=60,
     )
@@ -39,7 +38,6 @@ def test_the_fashion_mnist_preset_runs_on_the_real_files(tmp_path: Path) -> None
     record = run_locally(
         load_config("fashion-mnist", overrides),
         str(tmp_path),
-        reuse=True,
         show=lambda *_: None,
         progress_seconds=60,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from aegan.checkpoints import MARKER
-from aegan.config import validate
+from aegan.config_file import validate
 from aegan.stages import normalize, train_autoencoder
 from aegan.stages.stage import read_result
 from tests.conftest import tiny
@@ -25,7 +26,7 @@ import sys
 from aegan.stages import train_autoencoder, train_gan
 config, root, stage, *uris = sys.argv[1:]
 modules = {"train_autoencoder": train_autoencoder, "train_gan": train_gan}
-modules[stage].run(open(config).read(), root, *uris, reuse=True)
+modules[stage].run(open(config).read(), root, *uris)
 """
 
 
@@ -70,10 +71,10 @@ def test_killed_twice_and_resumed_gives_identical_weights(stage: str, tmp_path: 
     uninterrupted, interrupted = str(tmp_path / "a"), str(tmp_path / "b")
     found = {}
     for root in (uninterrupted, interrupted):
-        uris = [normalize.run(settings.to_json(), root, "run", reuse=True).uri]
+        uris = [normalize.run(settings.to_json(), root, "run").uri]
         if stage == "train_gan":
             short = validate(tiny(), "short").to_json()
-            uris.append(train_autoencoder.run(short, root, uris[0], reuse=True).uri)
+            uris.append(train_autoencoder.run(short, root, uris[0]).uri)
         if root == interrupted:
             for number in (1, 2):
                 kill_after_checkpoint(start(config, root, stage, *uris), root, number)
@@ -113,17 +114,18 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
     store = open_store(str(tmp_path))
     checkpoints = Checkpoints(store, "checkpoints/k/s", "train_gan")
     variable = tf.Variable([1.0, 2.0])
-    checkpoints.save(10, [variable], [{"step": 10.0}])
+    progress = {"history": [{"step": 10.0}], "sums": [0.1]}
+    checkpoints.save(10, [variable], progress)
     kept = {name: store.read(name) for name in store.list("checkpoints")}
     variable.assign([3.0, 4.0])
-    checkpoints.save(20, [variable], [])
+    checkpoints.save(20, [variable], {})
     for name, content in kept.items():  # as if the older one had not been deleted yet
         store.write(name, content or b"")
-    torn = next(name for name in store.list("checkpoints/k/s/step-000000020") if "data" in name)
+    torn = next(name for name in store.list("checkpoints") if re.search("-0*20-.*data", name))
     store.write(torn, b"torn")
-    assert checkpoints.restore([variable]) == (10, [{"step": 10.0}])
+    assert checkpoints.restore([variable]) == (10, progress)
     assert variable.numpy().tolist() == [1.0, 2.0]
-    assert "passed over the damaged checkpoint of step 20" in capfd.readouterr().err
+    assert "passed over the checkpoint of step 20: " in capfd.readouterr().err
 
 
 def test_a_checkpoint_without_its_marker_does_not_exist(tmp_path: Path) -> None:
@@ -135,10 +137,31 @@ def test_a_checkpoint_without_its_marker_does_not_exist(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     checkpoints = Checkpoints(store, "checkpoints/k/s", "train_gan")
     variable = tf.Variable(1.0)
-    checkpoints.save(10, [variable], [])
-    store.delete(f"checkpoints/k/s/step-000000010/{MARKER}")
-    assert checkpoints.restore([variable]) == (0, [])
+    checkpoints.save(10, [variable], {})
+    marker = next(name for name in store.list("checkpoints/k/s") if name.endswith(MARKER))
+    store.delete(marker)
+    assert checkpoints.restore([variable]) == (0, {})
+
+
+def test_two_writers_do_not_delete_each_others_checkpoints(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    from aegan.checkpoints import Checkpoints
+    from aegan.store import open_store
+
+    store = open_store(str(tmp_path))
+    first, second = (Checkpoints(store, "checkpoints/k/s", "train_gan") for _ in range(2))
+    variable = tf.Variable(1.0)
+    for step, writer in ((10, first), (10, second), (20, second), (30, first), (40, second)):
+        variable.assign(step)
+        writer.save(step, [variable], {"step": step})
+    kept = [name for name in store.list("checkpoints") if name.endswith(MARKER)]
+    assert sorted(int(name.split("step-")[1][:9]) for name in kept) == [30, 40]
+    third = Checkpoints(store, "checkpoints/k/s", "train_gan")
+    assert third.restore([variable]) == (40, {"step": 40})
+    assert float(variable) == 40
 
 
 def test_a_finished_stage_leaves_no_checkpoints(published: dict[str, Any]) -> None:
-    assert not list((Path(published["root"]) / "checkpoints").rglob("*"))
+    found = (Path(published["root"]) / "checkpoints").rglob("*")
+    assert [path for path in found if path.is_file()] == []

@@ -12,7 +12,7 @@ import yaml
 from aegan_components.image import IMAGE
 
 import aegan
-from aegan.config import load_config, preset_names
+from aegan.config_file import load_config, preset_names
 
 ROOT = Path(__file__).parents[2]
 

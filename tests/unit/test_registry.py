@@ -13,7 +13,8 @@ import pytest
 from aegan import manifest as manifests
 from aegan.errors import IntegrityError, RegistryError
 from aegan.manifest import Manifest
-from aegan.registry import VERSION_PATTERN, Alias, Registry, parse_reference
+from aegan.references import parse_reference
+from aegan.registry import VERSION_PATTERN, Alias, Registry
 from aegan.store import open_store
 
 FILES = {

@@ -85,6 +85,35 @@ def test_a_root_below_a_file_is_refused(tmp_path: Path) -> None:
         check_writable(open_store(str(tmp_path / "file" / "root")))
 
 
+def test_a_killed_write_leaves_nothing_where_readers_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is killed right after its object appeared tidies nothing up."""
+    monkeypatch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
+    store = open_store(str(tmp_path))
+    store.write("models/m/versions/v/MANIFEST.json", b"{}", if_generation=0)
+    store.write("models/m/aliases/a.json", b"{}")
+    assert store.list("") == ["models/m/aliases/a.json", "models/m/versions/v/MANIFEST.json"]
+    assert [path.name for path in (tmp_path / "models/m/versions/v").iterdir()] == ["MANIFEST.json"]
+
+
+def test_a_folder_that_is_deleted_meanwhile_is_made_again(tmp_path: Path) -> None:
+    """Two runs of the same thing: one cleans up while the other writes."""
+    context = multiprocessing.get_context("spawn")
+    other = context.Process(target=_delete_often, args=(str(tmp_path),))
+    other.start()
+    store = open_store(str(tmp_path))
+    for number in range(300):
+        store.write(f"checkpoints/k/s/{number}", b"x")
+    other.join()
+    assert other.exitcode == 0
+
+
+def _delete_often(root: str) -> None:
+    for _ in range(300):
+        open_store(root).delete("checkpoints/k")
+
+
 def _increment(root: str, times: int) -> None:
     store = open_store(root)
     for _ in range(times):

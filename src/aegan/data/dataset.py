@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from aegan.config import Config
 from aegan.data.normalizer import Normalizer, fit
 from aegan.data.sources import RawData
 from aegan.data.splits import split_rows
+from aegan.digests import sha256
 from aegan.errors import DataError
 from aegan.narration import narrate
 
@@ -117,7 +117,7 @@ def write_dataset(raw: RawData, config: Config, folder: Path) -> Dataset:
         "seed": config.seed,
         "splits": splits,
         "files": {
-            path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            path.relative_to(folder).as_posix(): sha256(path)
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         },

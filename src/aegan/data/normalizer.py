@@ -13,12 +13,15 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Normalizer:
-    """normalised = (raw - offset) / scale, in float32.
+    """normalised = (raw - offset) / scale, a float32.
+
+    Computed in float32, or in float64 where the raw type has more digits than float32: the small
+    differences between large numbers, such as times, must survive.
 
     Attributes:
         method: `minmax` or `standard`.
-        offset: float32, broadcasts against one example.
-        scale: float32, like offset; never 0.
+        offset: float32 or float64, broadcasts against one example.
+        scale: like offset; never 0.
         raw_dtype: NumPy name of the raw type, which `invert` returns.
     """
 
@@ -29,28 +32,31 @@ class Normalizer:
 
     def apply(self, raw: Array) -> Array:
         """Raw units [N, ...] to float32 [N, ...]; minmax maps the training range to [0, 1]."""
-        return (raw.astype(np.float32) - self.offset) / self.scale
+        normalized = (raw.astype(self.offset.dtype) - self.offset) / self.scale
+        return normalized.astype(np.float32, copy=False)
 
     def invert(self, normalized: Array) -> Array:
         """Float32 [N, ...] to raw units; integers are rounded and kept within their type."""
-        raw = normalized * self.scale + self.offset
+        raw = normalized.astype(self.offset.dtype) * self.scale + self.offset
         if np.dtype(self.raw_dtype).kind in "ui":
-            raw = np.clip(np.rint(raw), *_float_limits(self.raw_dtype))
+            raw = np.clip(np.rint(raw), *_float_limits(self.raw_dtype, self.offset.dtype))
         return raw.astype(self.raw_dtype)
 
     def apply_tensor(self, raw: Any) -> Any:
         """`apply` for tensors, inside an exported graph."""
         import tensorflow as tf
 
-        return (tf.cast(raw, tf.float32) - self.offset) / self.scale
+        normalized = (tf.cast(raw, self.offset.dtype) - self.offset) / self.scale
+        return tf.cast(normalized, tf.float32)
 
     def invert_tensor(self, normalized: Any) -> Any:
         """`invert` for tensors, inside an exported graph."""
         import tensorflow as tf
 
-        raw = normalized * self.scale + self.offset
+        raw = tf.cast(normalized, self.offset.dtype) * self.scale + self.offset
         if np.dtype(self.raw_dtype).kind in "ui":
-            raw = tf.clip_by_value(tf.round(raw), *_float_limits(self.raw_dtype))
+            limits = _float_limits(self.raw_dtype, self.offset.dtype)
+            raw = tf.clip_by_value(tf.round(raw), *limits)
         return tf.cast(raw, self.raw_dtype)
 
     def to_json(self) -> str:
@@ -67,12 +73,9 @@ class Normalizer:
     def from_json(cls, text: str) -> Normalizer:
         """The normalizer that `to_json` wrote."""
         tree = json.loads(text)
-        return cls(
-            tree["method"],
-            np.array(tree["offset"], np.float32),
-            np.array(tree["scale"], np.float32),
-            tree["raw_dtype"],
-        )
+        dtype = _working_dtype(tree["raw_dtype"])
+        offset, scale = (np.array(tree[key], dtype) for key in ("offset", "scale"))
+        return cls(tree["method"], offset, scale, tree["raw_dtype"])
 
 
 def fit(train: Array, method: str, kind: str) -> Normalizer:
@@ -91,17 +94,23 @@ def fit(train: Array, method: str, kind: str) -> Normalizer:
         offset = train.mean(axis=axes, dtype=np.float64)
         scale = train.std(axis=axes, dtype=np.float64)
     # A constant column carries nothing: it becomes 0, and comes back as itself. Rounding leaves it
-    # a deviation, and float32 may leave a column that does vary none.
-    scale = np.asarray(scale, np.float32)
-    varies = (train.min(axis=axes) < train.max(axis=axes)) & (scale > 0)
-    scale = np.where(varies, scale, np.float32(1))
-    return Normalizer(method, np.asarray(offset, np.float32), scale, train.dtype.name)
+    # a deviation, and what varies by less than float32 can hold is as good as constant.
+    dtype = _working_dtype(train.dtype.name)
+    scale = np.asarray(scale, dtype)
+    varies = (train.min(axis=axes) < train.max(axis=axes)) & (scale.astype(np.float32) > 0)
+    scale = np.where(varies, scale, dtype.type(1))
+    return Normalizer(method, np.asarray(offset, dtype), scale, train.dtype.name)
 
 
-def _float_limits(dtype: str) -> tuple[np.float32, np.float32]:
-    """The float32 range that fits an integer type; its largest value itself may round out of it."""
+def _working_dtype(raw_dtype: str) -> np.dtype[Any]:
+    """The smallest float type, but float16, that holds every value of a raw type (int64: nearly)."""
+    return np.promote_types(raw_dtype, np.float32)
+
+
+def _float_limits(dtype: str, working: np.dtype[Any]) -> tuple[Any, Any]:
+    """The range of floats that fits an integer type; its largest value itself may round out of it."""
     limits = np.iinfo(dtype)
-    largest = np.float32(limits.max)
+    largest = working.type(limits.max)
     if int(largest) > limits.max:
-        largest = np.nextafter(largest, np.float32(0))
-    return np.float32(limits.min), largest
+        largest = np.nextafter(largest, working.type(0))
+    return working.type(limits.min), largest

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from aegan.config import Data
+from aegan.digests import sha256
 from aegan.errors import DataError
 from aegan.store import open_store
 
@@ -123,13 +124,8 @@ def _guess_format(path: Path) -> str:
     return "idx" if path.is_dir() or "idx" in path.name or "ubyte" in path.name else "unknown"
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _one_array(path: Path, examples: Array) -> RawData:
-    return RawData(examples, None, None, None, {path.name: _sha256(path)})
+    return RawData(examples, None, None, None, {path.name: sha256(path)})
 
 
 def read_idx(path: Path) -> Array:
@@ -166,7 +162,7 @@ def _read_idx_folder(folder: Path) -> RawData:
     def find(part: str, *starts: str) -> Array | None:
         for path in sorted(folder.iterdir()):
             if part in path.name and "idx" in path.name and path.name.startswith(starts):
-                files[path.name] = _sha256(path)
+                files[path.name] = sha256(path)
                 return read_idx(path)
         return None
 
@@ -213,16 +209,16 @@ def _read_numpy(path: Path) -> RawData:
         first(LABEL_KEYS, suffix),
         first(EXAMPLE_KEYS, "_test"),
         first(LABEL_KEYS, "_test"),
-        {path.name: _sha256(path)},
+        {path.name: sha256(path)},
     )
 
 
 def _checked(examples: Array, labels: Array | None, data: Data, what: str) -> Array:
     """Examples with a channel axis where an image has none; raises DataError on any defect."""
     where = f"{data.source}: {what}"
-    if examples.dtype.kind not in "uif":
+    if examples.dtype.kind not in "uif" or examples.dtype.itemsize > 8:
         raise DataError(
-            f"{where} have the type {examples.dtype}: expected integers or floats;"
+            f"{where} have the type {examples.dtype}: expected integers or floats of at most 64 bits;"
             " convert them, for example to uint8 or float32"
         )
     rank = {"image": (3, 4), "tabular": (2,), "sequence": (3,)}[data.kind]

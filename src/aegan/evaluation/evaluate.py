@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from aegan import export
+from aegan.batches import in_batches
 from aegan.config import Config
 from aegan.data.dataset import Dataset
 from aegan.evaluation import gate
@@ -83,7 +84,7 @@ def evaluate(config: Config, dataset: Dataset, autoencoder: Path, gan: Path) -> 
     return Evaluation(
         metrics,
         verdict,
-        samplers[choice["selected"]](SHOWN, config.seed, raw=True),
+        samplers[choice["selected"]](SHOWN, _seeds(config)[0], raw=True),
         originals,
         model.reconstruct(originals).numpy(),
     )
@@ -94,7 +95,7 @@ def _reconstruction(config: Config, dataset: Dataset, model: Any) -> dict[str, f
     from sklearn.decomposition import PCA
 
     test = dataset.features("test")
-    error = float(np.mean(_in_batches(model.score, dataset.normalizer.invert(test))))
+    error = float(np.mean(in_batches(model.score, dataset.normalizer.invert(test))))
     train = dataset.features("train").reshape(dataset.rows("train"), -1)
     components = min(config.autoencoder.latent_size, *train.shape)
     solver = "covariance_eigh" if train.shape[1] <= 4096 else "randomized"
@@ -127,11 +128,11 @@ def _choose(
     extract: Callable[[Array], Array],
 ) -> dict[str, Any]:
     count = min(config.evaluation.samples, dataset.rows("validation"))
-    real = extract(dataset.features("validation")[:count])
+    real = extract(_draw(dataset, "validation", count, config))
     scores = {
         name: [
-            _scores(real, extract(samplers[name](count, config.seed + 1 + repeat)), config)
-            for repeat in range(REPEATS)
+            _scores(real, extract(samplers[name](count, seed)), config)
+            for seed in _seeds(config)[1:]
         ]
         for name in SAMPLERS
     }
@@ -146,16 +147,27 @@ def _test_scores(
     model: Any,
 ) -> dict[str, dict[str, float]]:
     """Scores against the test split: of each sampler, of real data and of reconstructions."""
-    test = dataset.features("test")[: config.evaluation.samples]
+    test = _draw(dataset, "test", config.evaluation.samples, config)
     count = len(test)
     real = extract(test)
-    train = dataset.features("train")
-    picked = np.random.Generator(np.random.Philox(config.seed)).permutation(len(train))[:count]
-    reconstructed = _in_batches(model.reconstruct, dataset.normalizer.invert(test))
-    rivals = {name: sample(count, config.seed) for name, sample in samplers.items()}
-    rivals["real_train"] = train[np.sort(picked)]
+    reconstructed = in_batches(model.reconstruct, dataset.normalizer.invert(test))
+    rivals = {name: sample(count, _seeds(config)[0]) for name, sample in samplers.items()}
+    rivals["real_train"] = _draw(dataset, "train", count, config)
     rivals["reconstructions"] = dataset.normalizer.apply(reconstructed)
     return {name: _scores(real, extract(examples), config) for name, examples in rivals.items()}
+
+
+def _draw(dataset: Dataset, split: str, count: int, config: Config) -> Array:
+    """At most `count` rows of a split, drawn without order: sources are often sorted by class."""
+    features = dataset.features(split)
+    rows = np.random.Generator(np.random.Philox(config.seed)).permutation(len(features))[:count]
+    drawn: Array = features[np.sort(rows)]
+    return drawn
+
+
+def _seeds(config: Config) -> list[int]:
+    """Seeds of samples: one for the test scores, then one for each repeat on validation data."""
+    return [(config.seed + i) % 2**31 for i in range(REPEATS + 1)]
 
 
 def _scores(real: Array, fake: Array, config: Config) -> dict[str, float]:
@@ -163,8 +175,3 @@ def _scores(real: Array, fake: Array, config: Config) -> dict[str, float]:
     # A small training split yields fewer rows than k for the floor; then fewer neighbours.
     neighbours = min(config.evaluation.neighbours, len(real) - 1, len(fake) - 1)
     return {"frechet_distance": distance} | manifold_scores(real, fake, neighbours)
-
-
-def _in_batches(function: Callable[..., Any], values: Array, batch: int = 1000) -> Array:
-    parts = [function(values[i : i + batch]).numpy() for i in range(0, len(values), batch)]
-    return np.concatenate(parts)

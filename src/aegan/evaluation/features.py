@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from aegan import networks, training
+from aegan.batches import in_batches
 from aegan.checkpoints import Checkpoints
 from aegan.config import Config
 from aegan.data.dataset import Dataset
@@ -26,7 +27,6 @@ Tensor = Any
 FEATURE_SIZE = 128
 LEARNING_RATE = 1e-3
 BATCH_SIZE = 128
-EVALUATION_BATCH = 1000
 
 
 class ClassifierLearner:
@@ -71,7 +71,9 @@ def feature_extractor(dataset: Dataset, config: Config) -> tuple[Callable[[Array
     """A function from normalised examples [N, ...] to features [N, 128], and what it is in words."""
     is_image = len(dataset.shape) == 3 and min(dataset.shape[:2]) >= 8
     network = "conv" if is_image else "dense"
-    learner = ClassifierLearner(network, dataset.shape, dataset.num_classes, config.seed * 1000)
+    learner = ClassifierLearner(
+        network, dataset.shape, dataset.num_classes, config.seed * 1000 + 800
+    )
     kind = {"conv": "convolutional", "dense": "dense"}[network]
     if dataset.num_classes > 1:
         accuracy = _train(learner, dataset, config, network)
@@ -85,11 +87,7 @@ def feature_extractor(dataset: Dataset, config: Config) -> tuple[Callable[[Array
     function = tf.function(lambda x: learner.network(x)[0], autograph=False)
 
     def extract(examples: Array) -> Array:
-        parts = [
-            function(tf.constant(examples[i : i + EVALUATION_BATCH], tf.float32)).numpy()
-            for i in range(0, len(examples), EVALUATION_BATCH)
-        ]
-        return np.concatenate(parts)
+        return in_batches(function, np.asarray(examples, np.float32))
 
     return extract, description
 
@@ -97,7 +95,8 @@ def feature_extractor(dataset: Dataset, config: Config) -> tuple[Callable[[Array
 def _train(learner: ClassifierLearner, dataset: Dataset, config: Config, network: str) -> float:
     features, labels = dataset.features("train"), dataset.labels("train")
     assert labels is not None  # num_classes > 1
-    pairs = np.concatenate([labels[:, np.newaxis], features.reshape(len(features), -1)], axis=1)
+    column = labels[:, np.newaxis].astype(np.float32)
+    pairs = np.concatenate([column, features.reshape(len(features), -1)], axis=1)
     plan = training.Plan(
         stage="evaluate",
         seed=config.seed + 2,
@@ -111,15 +110,10 @@ def _train(learner: ClassifierLearner, dataset: Dataset, config: Config, network
     with tempfile.TemporaryDirectory() as scratch:  # short enough to start again
         training.train(
             learner,
-            pairs.astype(np.float32),
+            pairs,
             plan,
             Checkpoints(open_store(scratch), "checkpoints", "evaluate"),
         )
-    test_labels = dataset.labels("test")
     classify = tf.function(lambda x: tf.argmax(learner.network(x)[1], axis=1), autograph=False)
-    test = dataset.features("test")
-    found = [
-        classify(tf.constant(test[i : i + EVALUATION_BATCH])).numpy()
-        for i in range(0, len(test), EVALUATION_BATCH)
-    ]
-    return float((np.concatenate(found) == test_labels).mean())
+    found = in_batches(classify, dataset.features("test"))
+    return float((found == dataset.labels("test")).mean())

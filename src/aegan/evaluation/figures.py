@@ -15,7 +15,9 @@ Array = np.ndarray[Any, Any]
 
 
 def grid(images: Array, *, columns: int | None = None, width: int = 640) -> Image.Image:
-    """Images [N, H, W, C] of any range, C of 1, 3 or 4, as one picture.
+    """Images [N, H, W, C] of any range as one picture; in colour if C is 3 or 4.
+
+    Of images with another number of channels, the first is shown.
 
     Args:
         images: integers are scaled by their type's range if they use it, else by their own maximum;
@@ -23,6 +25,8 @@ def grid(images: Array, *, columns: int | None = None, width: int = 640) -> Imag
         columns: images in a row; default: a square.
         width: least width of the picture in pixels; reached by whole enlargements.
     """
+    if images.shape[-1] not in (3, 4):
+        images = images[..., :1]
     count, height, image_width, channels = images.shape
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)

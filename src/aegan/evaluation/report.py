@@ -16,6 +16,8 @@ from aegan.evaluation.evaluate import Evaluation
 
 Array = np.ndarray[Any, Any]
 
+MOST_PICTURE_BYTES = 300_000  # Kubeflow's viewer takes pages up to a megabyte
+ROW = 8  # pictures in a row
 COLUMNS = ("frechet_distance", "precision", "recall", "density", "coverage")
 
 
@@ -40,6 +42,8 @@ def render(
     environment.filters["short"] = _short
     metrics, verdict = evaluation.metrics, evaluation.verdict
     names = _names(config)
+    samples, num_samples = _picture(evaluation.samples)
+    pairs = _alternate(evaluation.originals, evaluation.reconstructions)
     order = ("gan", "mixture", "gaussian", "reconstructions", "real_train")
     return environment.from_string(source).render(
         name=config.name,
@@ -58,11 +62,9 @@ def render(
         compared=f"{metrics['examples_compared']:,}",
         features=metrics["features"],
         neighbours=metrics["neighbours"],
-        num_samples=len(evaluation.samples),
-        samples=figures.data_uri(_picture(evaluation.samples)),
-        reconstructions=figures.data_uri(
-            _picture(_alternate(evaluation.originals, evaluation.reconstructions), columns=8)
-        ),
+        num_samples=num_samples,
+        samples=figures.data_uri(samples),
+        reconstructions=figures.data_uri(_picture(pairs)[0]),
         curves=figures.data_uri(figures.curves(histories)),
     )
 
@@ -78,10 +80,17 @@ def _names(config: Config) -> dict[str, str]:
     }
 
 
-def _picture(examples: Array, columns: int | None = None) -> bytes:
-    if examples.ndim == 4:
-        return figures.grid_png(examples, columns=columns)
-    return figures.series(examples[:16])
+def _picture(examples: Array) -> tuple[bytes, int]:
+    """A PNG of a bounded size and how many examples it shows: fewer rows, then fewer pixels."""
+    if examples.ndim != 4:
+        shown = examples[: 2 * ROW]
+        return figures.series(shown), len(shown)
+    picture = figures.grid_png(examples, columns=ROW)
+    if len(picture) <= MOST_PICTURE_BYTES:
+        return picture, len(examples)
+    if len(examples) > ROW:
+        return _picture(examples[: max(ROW, len(examples) // 2)])
+    return _picture(examples[:, ::2, ::2])
 
 
 def _alternate(first: Array, second: Array) -> Array:

@@ -8,22 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from aegan.config import from_json
+from aegan.config_file import from_json
 from aegan.data.dataset import open_dataset
+from aegan.digests import to_json
 from aegan.errors import IntegrityError
-from aegan.stages.stage import (
-    StageResult,
-    fetch_outputs,
-    key_of,
-    run_stage,
-    stage_keys,
-    to_json,
-)
+from aegan.stages.stage import AGAIN, StageResult, fetch_outputs, key_of, run_stage, stage_keys
 from aegan.store import open_store
 
 
 def run(
-    config: str, root: str, dataset_uri: str, autoencoder_uri: str, gan_uri: str, *, reuse: bool
+    config: str, root: str, dataset_uri: str, autoencoder_uri: str, gan_uri: str, *, fresh: str = ""
 ) -> StageResult:
     """Write `report/{metrics.json,verdict.json,report.html}`; the summary holds the verdict.
 
@@ -33,7 +27,7 @@ def run(
         dataset_uri: what `normalize` returned.
         autoencoder_uri: what `train_autoencoder` returned.
         gan_uri: what `train_gan` returned.
-        reuse: whether an evaluation that is there already will do.
+        fresh: empty to reuse what is there already, else see `run_stage`.
     """
     settings = from_json(config)
     key = stage_keys(settings, key_of(dataset_uri))["evaluate"]
@@ -61,7 +55,7 @@ def run(
             **evaluation.metrics["headline"],
         }
 
-    return run_stage(root, "evaluate", key, work, reuse=reuse)
+    return run_stage(root, "evaluate", key, work, fresh=fresh)
 
 
 def _history(outputs: Path) -> Sequence[dict[str, float]]:
@@ -73,5 +67,5 @@ def read_report(result: StageResult) -> bytes:
     """The HTML page that an evaluation wrote."""
     page = open_store(result.uri).read(f"{result.attempt}/report/report.html")
     if page is None:
-        raise IntegrityError(f"{result.uri} has lost its report; run again with --no-cache")
+        raise IntegrityError(f"{result.uri} has lost its report; {AGAIN}")
     return page

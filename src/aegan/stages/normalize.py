@@ -6,53 +6,47 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from aegan.config import from_json
+from aegan.config_file import from_json
 from aegan.data.dataset import SPLITS, check_sizes, write_dataset
 from aegan.data.sources import read_source
+from aegan.digests import to_json
 from aegan.narration import narrate
-from aegan.stages.stage import (
-    StageResult,
-    dataset_key,
-    explaining,
-    run_key,
-    run_stage,
-    to_json,
-    utc_now,
-)
+from aegan.stages.stage import StageResult, dataset_key, explaining, run_key, run_stage, utc_now
 from aegan.store import check_writable, open_store
 
 
-def run(config: str, root: str, run_id: str, *, reuse: bool) -> StageResult:
+def run(config: str, root: str, run_id: str, *, fresh: str = "") -> StageResult:
     """Write the dataset of a run and note that the run began.
 
     Args:
         config: canonical JSON of the configuration.
         root: folder or bucket path where everything of this project lies.
         run_id: of the pipeline run.
-        reuse: whether a dataset that is there already will do.
+        fresh: empty to reuse what is there already, else see `run_stage`.
     """
     settings = from_json(config)
     began: dict[str, Any] = {"run_id": run_id, "started": utc_now()}
     place = f"runs/{run_id}/began.json"
     store = open_store(root)
+
+    def work(output: Path) -> dict[str, Any]:
+        dataset = write_dataset(raw, settings, output)
+        return {split: dataset.rows(split) for split in SPLITS}
+
     with explaining(root, "normalize", ""), tempfile.TemporaryDirectory() as scratch:
         check_writable(store)
         store.write(place, to_json(began))
         try:
             raw = read_source(settings.data, Path(scratch))
+            digest = raw.digest()
+            key = dataset_key(settings, digest)
+            keys = {"data_digest": digest, "dataset_key": key}
+            began |= keys | {"run_key": run_key(settings, digest)}
+            store.write(place, to_json(began))
+            narrate("normalize", "info", f"run {run_id}, data {digest[:12]}")
+            result = run_stage(root, "normalize", key, work, fresh=fresh)
+            check_sizes(settings, result.summary)  # a reused dataset may meet larger batches
         except Exception as error:
             store.write(place, to_json(began | {"error": str(error)}))
             raise
-        digest = raw.digest()
-        key = dataset_key(settings, digest)
-        began |= {"data_digest": digest, "dataset_key": key, "run_key": run_key(settings, digest)}
-        store.write(place, to_json(began))
-        narrate("normalize", "info", f"run {run_id}, data {digest[:12]}")
-
-        def work(output: Path) -> dict[str, Any]:
-            dataset = write_dataset(raw, settings, output)
-            return {split: dataset.rows(split) for split in SPLITS}
-
-        result = run_stage(root, "normalize", key, work, reuse=reuse)
-        check_sizes(settings, result.summary)  # a reused dataset may meet larger batches
         return result

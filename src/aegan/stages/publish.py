@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import uuid
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 import aegan
-from aegan.config import Config, from_json
-from aegan.errors import AeganError, RegistryError
+from aegan.config import Config
+from aegan.config_file import from_json
+from aegan.digests import to_json
+from aegan.errors import AeganError
 from aegan.narration import narrate
 from aegan.registry import Registry
 from aegan.stages.stage import (
@@ -23,7 +26,6 @@ from aegan.stages.stage import (
     read_result,
     run_stage,
     stage_keys,
-    to_json,
 )
 
 
@@ -35,9 +37,11 @@ def run(
     gan_uri: str,
     evaluation_uri: str,
     *,
-    reuse: bool,
+    fresh: str = "",
 ) -> StageResult:
-    """Publish a version and move the alias to it; the summary holds both and the version's URI.
+    """Publish a version and move the alias to it; the summary holds the version and its URI.
+
+    A version that these very inputs were published as earlier is reused, and the alias left alone.
 
     Args:
         config: canonical JSON of the configuration.
@@ -46,7 +50,7 @@ def run(
         autoencoder_uri: what `train_autoencoder` returned.
         gan_uri: what `train_gan` returned.
         evaluation_uri: what `evaluate` returned.
-        reuse: whether a version published from the same inputs will do.
+        fresh: empty to reuse what is there already, else see `run_stage`.
     """
     settings = from_json(config)
     registry = Registry(root)
@@ -60,29 +64,43 @@ def run(
             version_folder = scratch / "version"
             _assemble(settings, inputs, version_folder)
             version = registry.publish(settings.name, version_folder)
+        _set_alias(registry, settings, version)
         facts = {"version": version, "uri": registry.uri(settings.name, version)}
         (output / "published.json").write_bytes(to_json(facts))
         return facts
 
     with explaining(root, "publish", key):
-        found = read_result(f"{root.rstrip('/')}/stages/publish/{key}") if reuse else None
-        result = run_stage(
-            root,
-            "publish",
-            key,
-            work,
-            reuse=found is not None and _exists(registry, settings, found),
-        )
-        alias = settings.publish.alias
-        registry.set_alias(settings.name, alias, result.summary["version"], "passed the gate")
-        narrate("publish", "info", f"{settings.name}@{alias} is {result.summary['version']}")
+        found = read_result(f"{root.rstrip('/')}/stages/publish/{key}")
+        if found is not None and not _exists(registry, settings, found):
+            fresh = uuid.uuid4().hex  # the version was deleted: publish it again
+        result = run_stage(root, "publish", key, work, fresh=fresh)
+        if found is not None and result.attempt == found.attempt:
+            _look_at_alias(registry, settings, result.summary["version"])
         return result
+
+
+def _set_alias(registry: Registry, settings: Config, version: str) -> None:
+    alias = settings.publish.alias
+    registry.set_alias(settings.name, alias, version, "passed the gate")
+    narrate("publish", "info", f"{settings.name}@{alias} is {version}")
+
+
+def _look_at_alias(registry: Registry, settings: Config, version: str) -> None:
+    """A version that was published earlier does not take the alias from one that has it since."""
+    alias = settings.publish.alias
+    current = registry.aliases(settings.name).get(alias)
+    if current is None:
+        _set_alias(registry, settings, version)
+    elif current.version != version:
+        narrate("publish", "info", f"{version} was published earlier, and is not published again")
+        text = f"{settings.name}@{alias} is {current.version} since {current.at[:19]}Z, left alone"
+        narrate("publish", "info", text)
 
 
 def _exists(registry: Registry, settings: Config, result: StageResult) -> bool:
     try:
         registry.manifest(settings.name, result.summary["version"])
-    except (RegistryError, AeganError):
+    except AeganError:
         return False
     return True
 

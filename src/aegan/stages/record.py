@@ -6,9 +6,11 @@ import json
 from datetime import datetime
 from typing import Any
 
-from aegan.config import Config, from_json
+from aegan.config import Config
+from aegan.config_file import from_json
+from aegan.digests import to_json
 from aegan.narration import narrate
-from aegan.stages.stage import FAILURE, STAGES, read_result, stage_keys, to_json, utc_now
+from aegan.stages.stage import FAILURE, STAGES, read_result, stage_keys, utc_now
 from aegan.store import Store, open_store
 
 
@@ -34,7 +36,7 @@ def run(config: str, root: str, run_id: str, state: str, message: str) -> dict[s
         "name": settings.name,
         "status": _status(state, stages),
         "state": state,
-        "error": error or began.get("error") or message or None,
+        "error": error or message or None,
         "started": began.get("started"),
         "finished": utc_now(),
         "run_key": began.get("run_key"),
@@ -55,6 +57,8 @@ def _stages(
     store: Store, settings: Config, began: dict[str, Any]
 ) -> tuple[dict[str, Any], str | None]:
     """What this run finished, and the error of the first stage that failed in it."""
+    if "error" in began:
+        return {}, f"normalize: {began['error']}"
     if "dataset_key" not in began:
         return {}, None
     started = datetime.fromisoformat(began["started"])

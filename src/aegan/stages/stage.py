@@ -25,6 +25,7 @@ from typing import Any
 
 import aegan
 from aegan.config import Config
+from aegan.digests import sha256, to_json
 from aegan.errors import AeganError, IntegrityError, StoreError
 from aegan.narration import duration, narrate
 from aegan.store import open_store
@@ -32,6 +33,7 @@ from aegan.store import open_store
 STAGES = ("normalize", "train_autoencoder", "train_gan", "evaluate", "publish")
 RECORD = "stage.json"
 FAILURE = "failure.json"
+AGAIN = "run again with --no-cache (on a cluster: with a new text as the parameter `fresh`)"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class StageResult:
         seconds: the stage took, when it ran.
         files: SHA-256 by path below the attempt.
         summary: a few facts worth showing.
+        fresh: the demand for fresh outputs that they answer, if there was one.
     """
 
     uri: str
@@ -53,6 +56,7 @@ class StageResult:
     seconds: float
     files: dict[str, str]
     summary: dict[str, Any]
+    fresh: str = ""
 
 
 def dataset_key(config: Config, data_digest: str) -> str:
@@ -65,7 +69,7 @@ def stage_keys(config: Config, dataset: str) -> dict[str, str]:
     """Keys of all stages, given that of `normalize`; each includes the one it builds upon."""
     autoencoder = _digest("train_autoencoder", config.digest("seed", "autoencoder"), dataset)
     gan = _digest("train_gan", config.digest("seed", "normalize", "gan"), autoencoder)
-    evaluation = _digest("evaluate", config.digest("seed", "evaluation"), gan)
+    evaluation = _digest("evaluate", config.digest("name", "seed", "evaluation"), gan)
     publish = _digest("publish", config.digest(), evaluation)
     keys = (dataset, autoencoder, gan, evaluation, publish)
     return dict(zip(STAGES, keys, strict=True))
@@ -76,13 +80,25 @@ def run_key(config: Config, data_digest: str) -> str:
     return _digest("run", config.digest(), data_digest)
 
 
+def checkpoint_place(config: Config, data_digest: str, stage: str, fresh: str) -> str:
+    """Where a stage keeps its checkpoints: the run's own place, another for each demand of freshness."""
+    key = run_key(config, data_digest)
+    return f"checkpoints/{_digest('fresh', key, fresh) if fresh else key}/{stage}"
+
+
 def key_of(uri: str) -> str:
     """The key in a stage's URI."""
     return uri.rsplit("/", 1)[-1]
 
 
 def run_stage(
-    root: str, stage: str, key: str, work: Callable[[Path], dict[str, Any]], *, reuse: bool
+    root: str,
+    stage: str,
+    key: str,
+    work: Callable[[Path], dict[str, Any]],
+    *,
+    fresh: str,
+    clean_up: Callable[[], None] = lambda: None,
 ) -> StageResult:
     """Reuse the stage's outputs, or do its work and write them.
 
@@ -91,12 +107,15 @@ def run_stage(
         stage: one of STAGES.
         key: digest of all that the outputs depend on.
         work: fills the folder it is given and returns the summary.
-        reuse: whether outputs that are there already will do.
+        fresh: empty to reuse outputs that are there already; any other text demands outputs made
+            for this very text, so that a retry within one run still finds what was done before.
+        clean_up: what may only be thrown away once the outputs are recorded.
     """
     prefix = f"stages/{stage}/{key}"
     store = open_store(root)
     with explaining(root, stage, key):
-        if reuse and (found := read_result(f"{store.uri}/{prefix}")) is not None:
+        found = read_result(f"{store.uri}/{prefix}")
+        if found is not None and fresh in ("", found.fresh):
             narrate(stage, "reused", f"inputs unchanged since {found.finished}")
             return found
         narrate(stage, "start", "")
@@ -112,9 +131,11 @@ def run_stage(
             }
             store.upload(output, f"{prefix}/{attempt}")
         seconds = round(time.monotonic() - start, 2)
-        result = StageResult(f"{store.uri}/{prefix}", attempt, utc_now(), seconds, files, summary)
+        uri = f"{store.uri}/{prefix}"
+        result = StageResult(uri, attempt, utc_now(), seconds, files, summary, fresh)
         store.write(f"{prefix}/{RECORD}", to_json(asdict(result)))
         store.delete(f"{prefix}/{FAILURE}")
+        clean_up()
         narrate(stage, "done", f"in {duration(seconds)}  {describe(summary)}".rstrip())
         return result
 
@@ -161,32 +182,21 @@ def fetch_outputs(uri: str, scratch: Path) -> Path:
     """
     result = read_result(uri)
     if result is None:
-        raise IntegrityError(f"{uri} holds no finished stage; run the pipeline again")
+        raise IntegrityError(f"{uri} holds no finished stage, was it deleted? {AGAIN}")
     folder = open_store(uri).fetch(result.attempt, scratch / key_of(uri))
     for name, expected in result.files.items():
         path = folder / name
         if not path.is_file() or sha256(path) != expected:
             raise IntegrityError(
                 f"{uri}: {name} is {'changed' if path.is_file() else 'missing'} since it was"
-                " written; run again with --no-cache"
+                f" written; {AGAIN}"
             )
     return folder
-
-
-def sha256(path: Path) -> str:
-    """Digest of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def utc_now() -> str:
     """The time in UTC, ISO 8601, whole milliseconds (two runs started in one second stay ordered)."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-
-
-def to_json(tree: Any) -> bytes:
-    """Canonical JSON: sorted keys, trailing newline."""
-    return (json.dumps(tree, indent=2, sort_keys=True) + "\n").encode()
 
 
 def describe(summary: dict[str, Any]) -> str:

@@ -6,17 +6,23 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from aegan.config import Config, from_json
+from aegan.config import Config
+from aegan.config_file import from_json
 from aegan.data.dataset import Dataset, open_dataset
-from aegan.stages.stage import StageResult, fetch_outputs, key_of, run_key, run_stage, stage_keys
+from aegan.stages.stage import (
+    StageResult,
+    checkpoint_place,
+    fetch_outputs,
+    key_of,
+    run_stage,
+    stage_keys,
+)
 from aegan.stages.train_autoencoder import write_history
-
-CANDIDATES = ("gan", "mixture")
-"""Samplers of which the better is published; `gaussian` is exported beside them as a baseline."""
+from aegan.store import open_store
 
 
 def run(
-    config: str, root: str, dataset_uri: str, autoencoder_uri: str, *, reuse: bool
+    config: str, root: str, dataset_uri: str, autoencoder_uri: str, *, fresh: str = ""
 ) -> StageResult:
     """Train on the autoencoder's whitened codes, or on the data itself.
 
@@ -25,35 +31,40 @@ def run(
         root: folder or bucket path where everything of this project lies.
         dataset_uri: what `normalize` returned.
         autoencoder_uri: what `train_autoencoder` returned.
-        reuse: whether a GAN that is there already will do.
+        fresh: empty to reuse what is there already, else see `run_stage`.
     """
     settings = from_json(config)
     key = stage_keys(settings, key_of(dataset_uri))["train_gan"]
+    store = open_store(root)
+    place = ""
 
     def work(output: Path) -> dict[str, Any]:
+        from aegan.checkpoints import Checkpoints
+        from aegan.training import require_accelerators
+
+        nonlocal place
+        require_accelerators(settings.compute.accelerator_count)
         with tempfile.TemporaryDirectory() as scratch:
             dataset = open_dataset(fetch_outputs(dataset_uri, Path(scratch)))
             autoencoder = fetch_outputs(autoencoder_uri, Path(scratch))
-            return _train(settings, root, dataset, autoencoder, output, reuse=reuse)
+            place = checkpoint_place(settings, dataset.digest, "train_gan", fresh)
+            checkpoints = Checkpoints(store, place, "train_gan")
+            return _train(settings, dataset, autoencoder, checkpoints, output)
 
-    return run_stage(root, "train_gan", key, work, reuse=reuse)
+    def clean_up() -> None:
+        store.delete(place)
+
+    return run_stage(root, "train_gan", key, work, fresh=fresh, clean_up=clean_up)
 
 
 def _train(
-    settings: Config, root: str, dataset: Dataset, autoencoder: Path, output: Path, *, reuse: bool
+    settings: Config, dataset: Dataset, autoencoder: Path, checkpoints: Any, output: Path
 ) -> dict[str, Any]:
     import keras
     import tensorflow as tf
 
-    from aegan import export, gan, latent, training
-    from aegan.autoencoder import in_batches
-    from aegan.checkpoints import Checkpoints
-    from aegan.store import open_store
-
-    place = f"checkpoints/{run_key(settings, dataset.digest)}/train_gan"
-    checkpoints = Checkpoints(open_store(root), place, "train_gan")
-    if not reuse:
-        checkpoints.clear()
+    from aegan import gan, latent, training
+    from aegan.batches import in_batches
 
     encoder = keras.models.load_model(autoencoder / "keras" / "encoder.keras")
     decoder = keras.models.load_model(autoencoder / "keras" / "decoder.keras")
@@ -64,8 +75,8 @@ def _train(
     mixture = latent.fit_mixture(whitened, settings.gan.components, settings.seed)
 
     in_latent_space = settings.gan.space == "latent"
-    start = mixture if settings.gan.prior == "mixture" else None
     shape = (codes.shape[1],) if in_latent_space else dataset.shape
+    start = mixture if settings.gan.prior == "mixture" else None
     learner = gan.GanLearner(settings, shape, start)
     trained_on = whitened if in_latent_space else examples
     history = training.train(learner, trained_on, gan.plan(settings), checkpoints)
@@ -75,21 +86,30 @@ def _train(
     learner.average.save(output / "keras" / "generator.keras")
     latent.save_arrays(output / "mixture.npz", mixture)
     latent.save_arrays(output / "whitening.npz", whitening)
-    in_latent = (whitening, decoder) if in_latent_space else (None, None)
-    noise_size = settings.gan.noise_size
-    samplers: dict[str, tuple[Any, Any, int, Any, Any]] = {
-        "gan": (learner.average, start, noise_size, *in_latent),
-        "mixture": (None, mixture, noise_size, whitening, decoder),
-        "gaussian": (
-            None,
-            latent.standard_gaussian(codes.shape[1]),
-            noise_size,
-            whitening,
-            decoder,
-        ),
+    _save_candidates(settings, learner, mixture, (whitening, decoder), dataset, output)
+    return {"steps": int(history[-1]["step"]), "mixture_components": len(mixture.log_weights)}
+
+
+def _save_candidates(
+    settings: Config,
+    learner: Any,
+    mixture: Any,
+    to_examples: tuple[Any, Any],
+    dataset: Dataset,
+    output: Path,
+) -> None:
+    """Export the two samplers of which the better is published, and the trivial one beside them."""
+    from aegan import export, latent
+
+    section = settings.gan
+    start = mixture if section.prior == "mixture" else None
+    decoding: tuple[Any, Any] = to_examples if section.space == "latent" else (None, None)
+    one_gaussian = latent.standard_gaussian(mixture.means.shape[1])
+    candidates: dict[str, tuple[Any, Any, int, Any, Any]] = {
+        "gan": (learner.average, start, section.noise_size, *decoding),
+        "mixture": (None, mixture, section.noise_size, *to_examples),
+        "gaussian": (None, one_gaussian, section.noise_size, *to_examples),
     }
-    for name, parts in samplers.items():
+    for name, parts in candidates.items():
         exported = export.GeneratorExport(*parts, dataset.normalizer)
         export.save_generator(exported, output / "candidates" / name)
-    checkpoints.clear()
-    return {"steps": int(history[-1]["step"]), "mixture_components": len(mixture.log_weights)}

@@ -1,0 +1,28 @@
+"""Canonical JSON and SHA-256: the bytes that keys, records and manifests are made of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+
+def sha256(path: Path) -> str:
+    """Digest of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def to_json(tree: Any) -> bytes:
+    """Canonical JSON: sorted keys, trailing newline; a float that is no number becomes null."""
+    return (json.dumps(_finite(tree), indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def _finite(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _finite(value) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [_finite(value) for value in tree]
+    return None if isinstance(tree, float) and not math.isfinite(tree) else tree

@@ -1,0 +1,144 @@
+"""A folder as a store."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from aegan.errors import PreconditionError, StoreError
+from aegan.store import check_name, files_below
+
+WRITE_ATTEMPTS = 10
+
+_TEMPORARY = ".aegan-tmp-"
+
+
+class LocalStore:
+    """A folder. Generations are derived from the bytes, which hold a time or a digest here."""
+
+    def __init__(self, path: str):
+        self.root = Path(path).expanduser().absolute()
+        self.uri = str(self.root)
+
+    def _path(self, name: str) -> Path:
+        return self.root / check_name(name)
+
+    def list(self, prefix: str) -> list[str]:
+        base = self._path(prefix) if prefix else self.root
+        if base.is_file():
+            return [prefix]
+        return sorted(
+            path.relative_to(self.root).as_posix()
+            for path in base.rglob("*")
+            if not path.is_dir() and not path.relative_to(self.root).parts[0].startswith(_TEMPORARY)
+        )
+
+    def read(self, name: str) -> bytes | None:
+        return self.read_versioned(name)[0]
+
+    def read_versioned(self, name: str) -> tuple[bytes | None, int]:
+        try:
+            content = self._path(name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None, 0
+        except OSError as error:
+            raise StoreError(f"cannot read {self._path(name)}: {error.strerror}") from error
+        return content, int.from_bytes(hashlib.sha256(content).digest()[:7], "big") + 1
+
+    def write(self, name: str, content: bytes, *, if_generation: int | None = None) -> None:
+        target = self._path(name)
+        with self._explained(target), self._temporary() as temporary:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            _with_folder(target, lambda: self._move(temporary, target, name, if_generation))
+
+    def _move(self, temporary: Path, target: Path, name: str, if_generation: int | None) -> None:
+        if if_generation is None:
+            temporary.replace(target)
+        elif if_generation == 0:
+            try:
+                os.link(temporary, target)
+            except FileExistsError:
+                raise PreconditionError(f"{target} exists already") from None
+        else:
+            with _locked(self.root / f"{_TEMPORARY}lock"):
+                if self.read_versioned(name)[1] != if_generation:
+                    raise PreconditionError(f"{target} was changed by someone else meanwhile")
+                temporary.replace(target)
+
+    def upload(self, folder: Path, prefix: str) -> None:
+        target = self._path(prefix)
+        with self._explained(target):
+            for path in files_below(folder):
+                copy = target / path.relative_to(folder)
+                with self._temporary() as temporary:
+                    shutil.copyfile(path, temporary)
+                    _with_folder(copy, functools.partial(temporary.replace, copy))
+
+    def fetch(self, prefix: str, scratch: Path) -> Path:
+        return self._path(prefix)
+
+    def delete(self, prefix: str) -> None:
+        target = self._path(prefix)
+        with self._explained(target):
+            if target.is_dir():
+                # At once, for readers and for those who write into it meanwhile.
+                doomed = self.root / f"{_TEMPORARY}{uuid.uuid4().hex}"
+                with contextlib.suppress(FileNotFoundError):  # someone else was faster
+                    target.rename(doomed)
+                    shutil.rmtree(doomed)
+            else:
+                target.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        """A name for a file in the making: not beside its target, where readers would see it.
+
+        If the process is killed, a published version keeps its files and no others.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        path = self.root / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _explained(self, target: Path) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            raise
+        except OSError as error:
+            raise StoreError(
+                f"cannot write {target}: {error.strerror or error};"
+                " choose a folder that you may write to and that has room"
+            ) from error
+
+
+def _with_folder(target: Path, write: Callable[[], object]) -> None:
+    """Make the target's folder, then write; again if someone deleted the folder in between."""
+    for attempt in range(WRITE_ATTEMPTS):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write()
+            return
+        except FileNotFoundError:
+            if attempt == WRITE_ATTEMPTS - 1:
+                raise
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,38 @@
+"""Names of models, and how a person refers to one."""
+
+from __future__ import annotations
+
+import re
+
+from aegan.errors import RegistryError
+
+NAME_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
+
+
+def parse_reference(uri: str) -> tuple[str, str, str]:
+    """(root, name, alias or version) of `<root>/models/<name>@<reference>`.
+
+    Also accepted: `<root>/models/<name>` (its champion) and `<root>/models/<name>/versions/<version>`.
+    """
+    match = re.fullmatch(
+        r"(?:(?P<root>.*?)/)?models/(?P<name>[^/@]+)(?:@(?P<at>[^/@]+)|/versions/(?P<version>[^/]+))?/?",
+        uri,
+    )
+    if match is None or match["root"] == "gs:/":  # a bucket called models, and no model
+        raise RegistryError(
+            f"{uri!r} names no model: expected <root>/models/<name>@<alias or version>,"
+            " for example gs://bucket/models/fashion@champion"
+        )
+    root = "." if match["root"] is None else match["root"] or "/"
+    reference = match["at"] or match["version"] or "champion"
+    return root, check_model_name(match["name"]), reference
+
+
+def check_model_name(name: str) -> str:
+    """Refuse what is no name of a model or alias; returns the name."""
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise RegistryError(
+            f"{name!r} is not a name: expected lower-case letters, digits and hyphens,"
+            " beginning with a letter"
+        )
+    return name
