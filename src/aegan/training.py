@@ -86,7 +86,7 @@ def require_accelerators(count: int) -> None:
     found = len(tf.config.list_physical_devices("GPU"))
     if found < count:
         raise TrainingError(
-            f"{count} accelerators were asked for and TensorFlow sees {found}: use an image with GPU"
+            f"compute.accelerator_count is {count} and TensorFlow sees {found}: use an image with GPU"
             " support (built with EXTRA=gpu) on a node with a driver, or set"
             " compute.accelerator_count to 0 to train on the CPU"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -157,6 +158,32 @@ def test_models_are_listed_shown_and_verified(reference: str, published: dict[st
     assert f"{len(shown['files'])} files as published, root digest {shown['digest']}" in (
         verified.stdout
     )
+
+
+def test_a_changed_score_is_not_shown(published: dict[str, Any], tmp_path: Path) -> None:
+    version = published["model"].rsplit("/", 1)[-1]
+    copy = tmp_path / "models" / "tiny" / "versions" / version
+    shutil.copytree(published["model"], copy)
+    reference = f"{tmp_path}/models/tiny@{version}"
+    assert cli("models", "show", reference).returncode == 0
+    metrics = copy / "report" / "metrics.json"
+    metrics.write_text(metrics.read_text().replace("0.", "0.0", 1))
+    shown = cli("models", "show", reference)
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert "report/metrics.json is not what was published" in shown.stderr
+    metrics.unlink()
+    assert "report/metrics.json is missing" in cli("models", "show", reference).stderr
+
+
+def test_a_root_that_pods_cannot_share_is_refused(tmp_path: Path) -> None:
+    package = tmp_path / "p.yaml"
+    done = cli("compile", "digits", "-o", str(package), "--root", "runs")
+    assert done.returncode == 2
+    assert "pods do not share your folder; expected gs://bucket/path" in done.stderr
+    assert not package.exists()
+    done = cli("compile", "fashion-mnist", "-o", str(package), "--root", "gs://b/r")
+    assert done.returncode == 0
+    assert "pods look for data.source in their own file system: data/fashion-mnist" in done.stderr
 
 
 def test_an_empty_registry_is_not_an_error(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from aegan_pipelines.local_runner import run_locally, run_package
 from aegan_pipelines.pipeline import compile_package
 
 from aegan.config_file import load_config, preset_names, validate
+from aegan.errors import TrainingError
 from aegan.registry import Registry
+from aegan.stages import train_autoencoder
 from aegan.store import open_store
 from tests.conftest import tiny
 
@@ -107,6 +109,28 @@ def test_a_failing_stage_is_recorded_with_its_error(published: dict[str, Any]) -
     assert "no data at /nowhere/data.npy" in record["error"]
     errors = [text for _, event, text in events if event == "error"]
     assert [f"normalize: {text}" for text in errors] == [record["error"]]
+
+
+def test_a_batch_larger_than_a_reused_dataset_is_recorded_as_the_error(
+    published: dict[str, Any],
+) -> None:
+    record, _ = run_again(published, gan={"batch_size": 5000})
+    assert record["status"] == "failed"
+    assert "training rows are fewer than one batch of 5000" in record["error"]
+    assert record["stages"] == {}
+
+
+def test_accelerators_that_are_not_there_stop_a_cluster_and_not_a_laptop(
+    published: dict[str, Any],
+) -> None:
+    record, _ = run_again(published, compute={"accelerator_count": 1})
+    assert record["status"] == "published"
+    tree = tiny(compute={"accelerator_count": 1}, autoencoder={"steps": 7})
+    config = validate(tree, "test").to_json()
+    with pytest.raises(
+        TrainingError, match="accelerator_count is 1 and TensorFlow sees 0: use an image"
+    ):
+        train_autoencoder.run(config, published["root"], published["stages"]["normalize"]["uri"])
 
 
 def test_the_compiled_package_runs_to_the_same_scores(

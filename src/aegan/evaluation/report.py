@@ -17,6 +17,7 @@ from aegan.evaluation.evaluate import Evaluation
 Array = np.ndarray[Any, Any]
 
 MOST_PICTURE_BYTES = 300_000  # Kubeflow's viewer takes pages up to a megabyte
+MOST_VALUES = 2_000_000
 ROW = 8  # pictures in a row
 COLUMNS = ("frechet_distance", "precision", "recall", "density", "coverage")
 
@@ -81,16 +82,22 @@ def _names(config: Config) -> dict[str, str]:
 
 
 def _picture(examples: Array) -> tuple[bytes, int]:
-    """A PNG of a bounded size and how many examples it shows: fewer rows, then fewer pixels."""
+    """A PNG of a bounded size, and how many examples it shows: fewer rows, then fewer pixels."""
     if examples.ndim != 4:
-        shown = examples[: 2 * ROW]
-        return figures.series(shown), len(shown)
-    picture = figures.grid_png(examples, columns=ROW)
-    if len(picture) <= MOST_PICTURE_BYTES:
-        return picture, len(examples)
-    if len(examples) > ROW:
-        return _picture(examples[: max(ROW, len(examples) // 2)])
-    return _picture(examples[:, ::2, ::2])
+        examples = examples[: 2 * ROW]
+    while True:
+        if examples.ndim != 4:
+            picture = figures.series(examples)
+        elif examples.size <= MOST_VALUES:
+            picture = figures.grid_png(examples, columns=ROW)
+        else:
+            picture = None  # not worth trying: compressing takes long
+        if picture is not None and len(picture) <= MOST_PICTURE_BYTES:
+            return picture, len(examples)
+        if len(examples) > ROW or examples.ndim != 4:
+            examples = examples[: len(examples) // 2]
+        else:
+            examples = examples[:, ::2, ::2]
 
 
 def _alternate(first: Array, second: Array) -> Array:
