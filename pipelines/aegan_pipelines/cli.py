@@ -101,7 +101,8 @@ def _run(settings: Any, root: str, *, fresh: str) -> dict[str, Any]:
     console = Console(stderr=True)
     display = Display(console)
     for number in (signal.SIGTERM, signal.SIGHUP):  # end the driver's processes, too
-        signal.signal(number, lambda received, _: sys.exit(128 + received))
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, lambda received, _: sys.exit(128 + received))
     try:
         return run_locally(
             settings,

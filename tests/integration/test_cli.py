@@ -201,6 +201,12 @@ def alive(group: int) -> bool:
     return True
 
 
+def heed_signals() -> None:
+    """As a command started from a terminal does, also where the tests run in the background."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def children(process: int) -> list[int]:
     listing = Path(f"/proc/{process}/task/{process}/children").read_text()
     return [int(child) for child in listing.split()]
@@ -211,7 +217,7 @@ def children(process: int) -> list[int]:
 )
 def test_interrupting_leaves_no_process_behind(sent: int, code: int, tmp_path: Path) -> None:
     command = [AEGAN, "run", "digits", "--root", str(tmp_path / "root")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_signals)
     assert process.stderr is not None
     while "train_autoencoder started" not in process.stderr.readline():
         assert process.poll() is None
