@@ -168,8 +168,11 @@ def compile_(config: str, overrides: tuple[str, ...], output: Path, root: str | 
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="A .png (grid) or .npz."
 )
 def sample(model: str, count: int, seed: int | None, output: Path) -> None:
-    """Draw new examples from MODEL, e.g. ROOT/models/digits@champion."""
-    if output.suffix not in (".png", ".npz"):
+    """Draw new examples from a model.
+
+    MODEL is ROOT/models/NAME@ALIAS or …@VERSION, for example demo/models/digits@champion.
+    """
+    if output.suffix.lower() not in (".png", ".npz"):
         raise click.UsageError(f"-o {output}: expected a name ending in .png or .npz")
     from aegan_pipelines.quiet import quiet_stderr
     from aegan_pipelines.sampling import write_samples
@@ -193,20 +196,25 @@ def list_(root: str, as_json: bool) -> None:
     """List models, versions and aliases."""
     registry = aegan.Registry(root)
     rows = []
+    damaged = False
     for name in registry.names():
-        aliases = registry.aliases(name)
+        try:
+            aliases = registry.aliases(name)
+        except AeganError as error:  # the others are still worth listing
+            aliases, damaged = {}, True
+            click.echo(f"error: {error}", err=True)
         for version in registry.versions(name):
             pointing = [alias for alias, target in aliases.items() if target.version == version]
             rows.append({"name": name, "version": version, "aliases": pointing})
     if as_json:
         click.echo(json.dumps(rows, indent=2))
-        return
-    if not rows:
+    elif not rows:
         click.echo(f"no models are published in {root}", err=True)
-    for row in rows:
-        click.echo(
-            f"{row['name']:<24}{row['version']}  {' '.join(sorted(row['aliases']))}".rstrip()
-        )
+    else:
+        for row in rows:
+            aliased = " ".join(sorted(row["aliases"]))
+            click.echo(f"{row['name']:<24}{row['version']}  {aliased}".rstrip())
+    sys.exit(1 if damaged else 0)
 
 
 @models.command()

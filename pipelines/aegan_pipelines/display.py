@@ -25,7 +25,7 @@ class Display:
             self._update(f"{stage:<18}{_bar(text)}  {text}")
             return
         self.close()
-        if event == "record":
+        if event in ("run", "record"):  # for the local runner
             return
         line = f"{stage:<18}{_WORDS.get(event, '')} {text}"
         self._console.print(

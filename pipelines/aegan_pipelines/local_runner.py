@@ -14,9 +14,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from aegan.config import Config
 from aegan.errors import AeganError
 from aegan.narration import INTERVAL_VARIABLE
+from aegan.stages import record
 from aegan.store import check_writable, open_store
 from aegan_pipelines.display import EVENT
 
@@ -68,9 +71,10 @@ def run_package(
 ) -> dict[str, Any]:
     """Run a compiled package under kfp.local; see `run_locally`."""
     lines: list[str] = []
-    record_uri = None
+    run_id, record_uri = "", ""
     failed = False
     with (
+        _recording_interruption(package, root, lambda: run_id),
         tempfile.TemporaryDirectory(prefix="aegan-kfp-") as scratch,
         _driver(package, {"root": root, "fresh": fresh}, scratch, progress_seconds) as process,
     ):
@@ -78,14 +82,28 @@ def run_package(
             lines.append(line)
             if match := EVENT.match(line):
                 stage, event, text = match["stage"], match["event"], match["text"]
-                if event == "record":
-                    record_uri = text
+                run_id = text if event == "run" else run_id
+                record_uri = text if event == "record" else record_uri
                 failed = failed or event == "error"
                 show(stage, event, text)
-    if record_uri is None:
+    if not record_uri:
         tail = "".join(lines[-LOG_TAIL_LINES:])
         raise AeganError(f"the pipeline ended without a record; the end of its log:\n{tail}")
     return _read_record(record_uri, lines, explained=failed)
+
+
+@contextlib.contextmanager
+def _recording_interruption(package: Path, root: str, run_id: Callable[[], str]) -> Iterator[None]:
+    """What ends this process ends the exit handler, too: write the run's record in its place."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        if run_id():
+            spec = next(yaml.safe_load_all(package.read_text("utf-8")))
+            parameters = spec["root"]["inputDefinitions"]["parameters"]
+            config = parameters["config"]["defaultValue"]
+            record.run(config, root, run_id(), "CANCELED", "interrupted")
+        raise
 
 
 def _read_record(uri: str, lines: list[str], *, explained: bool) -> dict[str, Any]:

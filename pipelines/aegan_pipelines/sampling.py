@@ -18,7 +18,7 @@ def write_samples(model: Model, count: int, seed: int | None, output: Path) -> N
 
     Either names the model's version and digest, so that samples can be told from real data.
     """
-    is_png = output.suffix == ".png"
+    is_png = output.suffix.lower() == ".png"
     if is_png and len(model.shape) != 3:
         raise DataError(
             f"{model.name} makes examples of shape {list(model.shape)}, not images;"

@@ -26,13 +26,7 @@ def summarize(record: dict[str, Any], root: str) -> str:
     report = open_store(f"{evaluation['outputs']}/report")
     metrics = json.loads(report.read("metrics.json") or b"{}")
     verdict = json.loads(report.read("verdict.json") or b"{}")
-    lines = ["", *scores(metrics, verdict), ""]
-    missed = [check for check in verdict["checks"] if not check["passed"]]
-    for check in missed:
-        bound = (
-            f"at least {check['min']}" if check["min"] is not None else f"at most {check['max']}"
-        )
-        lines.append(f"threshold missed: {check['metric']} is {check['value']}, expected {bound}")
+    lines = ["", *scores(metrics, verdict), "", *missed_lines(verdict)]
     lines.append(f"report     {_short(report.uri)}/report.html")
     if record["status"] == "rejected":
         return "\n".join([*lines, "published  nothing: the gate rejected this model"])
@@ -44,25 +38,40 @@ def summarize(record: dict[str, Any], root: str) -> str:
     else:
         reference = f"{base}@{version}"
         lines.append(f"published  {reference}, earlier; {record['alias']} is {current}, left alone")
-    command = f"{_program()} sample {reference} -n 64 --seed 7 -o grid.png"
+    output = "grid.png" if record["config"]["data"]["kind"] == "image" else "samples.npz"
+    command = f"{_program()} sample {reference} -n 64 --seed 7 -o {output}"
     return "\n".join([*lines, f"sample     {command}"])
+
+
+def missed_lines(verdict: dict[str, Any]) -> list[str]:
+    """A line for each threshold that was missed."""
+    lines = []
+    for check in verdict["checks"]:
+        if not check["passed"]:
+            bounds = (("at least", check["min"]), ("at most", check["max"]))
+            expected = " and ".join(
+                f"{word} {bound}" for word, bound in bounds if bound is not None
+            )
+            what = f"{check['metric']} is {check['value']}, expected {expected}"
+            lines.append(f"threshold missed: {what}")
+    return lines
 
 
 def scores(metrics: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
     """The scores as aligned lines."""
     headline, rows = metrics["headline"], metrics["generation"]
     lines = [
-        f"{'reconstruction':<34}{'MSE':>9}",
-        f"  {'autoencoder':<32}{headline['reconstruction_mse']:>9.5f}",
-        f"  {'PCA, as many components':<32}{headline['pca_reconstruction_mse']:>9.5f}",
+        f"{'reconstruction':<38}{'MSE':>9}",
+        f"  {'autoencoder':<36}{headline['reconstruction_mse']:>9.5f}",
+        f"  {'PCA, as many components':<36}{headline['pca_reconstruction_mse']:>9.5f}",
         "",
-        f"{'generation':<34}{'Fréchet':>9}{'precision':>11}{'recall':>9}{'coverage':>10}",
+        f"{'generation':<38}{'Fréchet':>9}{'precision':>11}{'recall':>9}{'coverage':>10}",
     ]
     for key, title in (("gan", "GAN"), *BASELINES):
         row = rows[key]
         mark = " (selected)" if key == verdict["selected"] else ""
         lines.append(
-            f"  {title + mark:<32}{row['frechet_distance']:>9.3f}{row['precision']:>11.3f}"
+            f"  {title + mark:<36}{row['frechet_distance']:>9.3f}{row['precision']:>11.3f}"
             f"{row['recall']:>9.3f}{row['coverage']:>10.3f}"
         )
     return lines

@@ -7,16 +7,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from aegan.contradictions import contradictions
 from aegan.references import NAME_PATTERN
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+CPU_PATTERN = r"^\d+(\.\d+)?m?$"
+MEMORY_PATTERN = r"^\d+(\.\d+)?(Ki|Mi|Gi|K|M|G)?$"
 
 MetricName = Literal[
     "reconstruction_mse",
@@ -131,20 +142,6 @@ class Gan(Training):
             values.setdefault("gamma", 0.0)
         return values
 
-    @model_validator(mode="after")
-    def _possible(self) -> Gan:
-        if self.space == "data" and self.prior == "mixture":
-            raise ValueError(
-                "`prior: mixture` is a mixture of the autoencoder's codes and needs `space: latent`;"
-                " use `prior: normal` with `space: data`"
-            )
-        if self.space == "latent" and self.network == "conv":
-            raise ValueError(
-                "`network: conv` needs images and a code is a vector;"
-                " use `network: dense`, or `space: data`"
-            )
-        return self
-
 
 class Bound(Section):
     """A threshold of the gate: the metric must not be above `max` nor below `min`."""
@@ -171,6 +168,15 @@ class Evaluation(Section):
     thresholds: dict[MetricName, Bound] = {}
     """The gate: a model that misses one of these is not published."""
 
+    @field_validator("thresholds")
+    @classmethod
+    def _reachable(cls, thresholds: dict[MetricName, Bound]) -> dict[MetricName, Bound]:
+        for name, bound in thresholds.items():
+            most = 1.0 if name in ("precision", "recall", "coverage") else math.inf
+            if (bound.max is not None and bound.max < 0) or (bound.min or 0.0) > most:
+                raise ValueError(f"{name} lies between 0 and {most:g}: no model can reach this")
+        return thresholds
+
 
 class Publish(Section):
     """Under which name a model that passed the gate can be loaded."""
@@ -183,23 +189,23 @@ class Compute(Section):
 
     image: str = "aegan/aegan-python:0.1.0"
     """By digest or immutable tag."""
-    cpu: Annotated[str, Field(pattern=r"^\d+(\.\d+)?m?$")] = "2"
-    memory: Annotated[str, Field(pattern=r"^\d+(\.\d+)?(Ki|Mi|Gi|K|M|G)?$")] = "8Gi"
+    cpu: Annotated[str, Field(pattern=CPU_PATTERN)] = "2"
+    memory: Annotated[str, Field(pattern=MEMORY_PATTERN)] = "8Gi"
     accelerator: str = "nvidia.com/gpu"
     """Kubernetes resource name of the accelerator of the two training stages."""
     accelerator_count: Annotated[int, Field(ge=0)] = 0
     retries: Annotated[int, Field(ge=0)] = 3
 
-    @model_validator(mode="after")
-    def _immutable_image(self) -> Compute:
-        name = self.image.rsplit("/", 1)[-1]
-        tag = name.partition(":")[2]
-        if "@sha256:" not in self.image and tag in ("", "latest"):
+    @field_validator("image")
+    @classmethod
+    def _immutable(cls, image: str) -> str:
+        tag = image.rsplit("/", 1)[-1].partition(":")[2]
+        if "@sha256:" not in image and tag in ("", "latest"):
             raise ValueError(
-                f"image {self.image!r} names no fixed version, and Kubeflow caches by this name;"
+                f"{image!r} names no fixed version, and Kubeflow caches by this name;"
                 " give it by digest (name@sha256:…) or by a tag that never moves (name:1.2.3)"
             )
-        return self
+        return image
 
 
 class Config(Section):
@@ -218,9 +224,12 @@ class Config(Section):
     compute: Compute = Compute()
 
     @model_validator(mode="after")
-    def _possible(self) -> Config:
-        if mistakes := contradictions(vars(self)):
-            raise ValueError("; ".join(mistakes))
+    def _possible(self, info: ValidationInfo) -> Config:
+        found = list(contradictions(self))
+        if info.context is not None:  # a list to be told in place of an error
+            info.context.extend(found)
+        elif found:
+            raise ValueError("; ".join(map(str, found)))
         return self
 
     def to_json(self) -> str:
@@ -236,29 +245,3 @@ class Config(Section):
         chosen = sections or tuple(key for key in tree if key != "compute")
         text = json.dumps({key: tree[key] for key in chosen}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-def contradictions(sections: Mapping[str, Any]) -> list[str]:
-    """What sections that are valid each for themselves cannot mean together, one line a mistake.
-
-    Args:
-        sections: by name; what concerns a section that is not there is not looked at.
-    """
-    data = sections.get("data")
-    if data is None:
-        return []
-    mistakes = []
-    taken = data.validation_fraction + data.test_fraction
-    if taken >= 1:
-        mistakes.append(
-            "data: `validation_fraction` and `test_fraction` must leave something to train on: their"
-            f" sum must be below 1, received {taken:g}"
-        )
-    for name in ("autoencoder", "gan"):
-        section = sections.get(name)
-        if section is not None and section.network == "conv" and data.kind != "image":
-            mistakes.append(
-                f"{name}.network: `conv` needs `data.kind: image`, received {data.kind!r};"
-                " use `dense`"
-            )
-    return mistakes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import re
 from collections.abc import Hashable, Iterable, Mapping
@@ -13,8 +14,19 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from aegan.config import Bound, Config, contradictions
+from aegan.config import CPU_PATTERN, MEMORY_PATTERN, Bound, Config
+from aegan.contradictions import Contradiction
 from aegan.errors import ConfigError
+from aegan.references import NAME_PATTERN
+
+_SECTIONS = [name for name in Config.model_fields if name not in ("name", "seed")]
+
+
+_PATTERNS = {
+    NAME_PATTERN: "lower-case letters, digits and hyphens, beginning with a letter",
+    CPU_PATTERN: "a number of cores such as 2, 0.5 or 500m",
+    MEMORY_PATTERN: "an amount of memory such as 8Gi or 500M",
+}
 
 
 class _Loader(yaml.SafeLoader):
@@ -59,6 +71,8 @@ def load_config(source: str, overrides: Iterable[str] = ()) -> Config:
     tree = _parse(_read(source), source)
     if not isinstance(tree, dict):
         raise ConfigError(f"{source}: expected a mapping of settings, received {_describe(tree)}")
+    # A section of which every line is commented out reads as None: nothing is set in it.
+    tree = {key: {} if value is None and key in _SECTIONS else value for key, value in tree.items()}
     for override in overrides:
         _apply(tree, override)
     return validate(tree, source)
@@ -74,23 +88,46 @@ def validate(tree: Mapping[str, Any], source: str) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        # Pydantic compares sections only once all of them are valid: do so with those that are.
         items = [item for item in error.errors() if item["loc"] or item["type"] != "value_error"]
-        lines = [_explain(item) for item in items] + contradictions(_valid_sections(tree))
+        lines = [_explain(item) for item in items]
+        lines += map(str, _contradictions(tree, [_path(item) for item in items]))
         count = f"{len(lines)} mistake" + ("s" if len(lines) > 1 else "")
         raise ConfigError(
             f"{source}: {count}\n" + "\n".join(f"  {line}" for line in lines)
         ) from None
 
 
-def _valid_sections(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The sections that are valid each for themselves."""
-    sections = {}
-    for name in ("data", "autoencoder", "gan"):
-        kind: Any = Config.model_fields[name].annotation
-        with contextlib.suppress(ValidationError):
-            sections[name] = kind.model_validate(tree.get(name, {}))
-    return sections
+def _contradictions(tree: Mapping[str, Any], wrong: list[str]) -> list[Contradiction]:
+    """Those between settings that are not wrong themselves: the others stand at their defaults."""
+    pruned = copy.deepcopy(dict(tree))
+    for path in wrong:
+        _remove(pruned, path)
+    pruned.setdefault("name", "unnamed")
+    pruned.setdefault("data", {}).setdefault("source", "digits")
+    found: list[Contradiction] = []
+    with contextlib.suppress(ValidationError):
+        Config.model_validate(pruned, context=found)
+
+    def is_wrong(path: str) -> bool:
+        return any(f"{path}.".startswith(f"{w}.") or w.startswith(f"{path}.") for w in wrong)
+
+    return [item for item in found if not any(map(is_wrong, item.paths))]
+
+
+def _remove(tree: dict[str, Any], path: str) -> None:
+    """Delete what is at a path, or the list or value that holds it."""
+    node: Any = tree
+    *parents, last = path.split(".")
+    for key in parents:
+        if not isinstance(node.get(key), dict):
+            last = key
+            break
+        node = node[key]
+    node.pop(last, None)
+
+
+def _path(item: Mapping[str, Any]) -> str:
+    return ".".join(str(part) for part in item["loc"] if part != "[key]") or "the whole"
 
 
 def _read(source: str) -> str:
@@ -138,15 +175,19 @@ def _apply(tree: dict[str, Any], override: str) -> None:
 
 
 def _explain(item: Mapping[str, Any]) -> str:
-    path = ".".join(str(part) for part in item["loc"] if part != "[key]") or "the whole"
-    kind = item["type"]
+    path, kind = _path(item), item["type"]
     if kind == "extra_forbidden":
         return (
             f"{path}: no such setting; expected one of {', '.join(_known_keys(item['loc'][:-1]))}"
         )
     if kind == "missing":
         return f"{path}: required and missing"
-    message = item["msg"].removeprefix("Value error, ")
+    if kind in ("model_type", "dict_type"):
+        return f"{path}: expected a section of settings, received {_describe(item['input'])}"
+    if kind == "string_pattern_mismatch":
+        what = _PATTERNS[item["ctx"]["pattern"]]
+        return f"{path}: expected {what}, received {_describe(item['input'])}"
+    message = item["msg"].removeprefix("Value error, ").replace(" after validation", "")
     if kind == "value_error":
         return f"{path}: {message}"
     return f"{path}: {message[0].lower()}{message[1:]}, received {_describe(item['input'])}"

@@ -95,7 +95,8 @@ class LocalStore:
                 doomed = self.root / f"{_TEMPORARY}{uuid.uuid4().hex}"
                 with contextlib.suppress(FileNotFoundError):  # someone else was faster
                     target.rename(doomed)
-                    shutil.rmtree(doomed)
+                for _ in range(WRITE_ATTEMPTS):  # a file that was on its way may arrive meanwhile
+                    shutil.rmtree(doomed, ignore_errors=True)
             else:
                 target.unlink(missing_ok=True)
 
@@ -128,11 +129,11 @@ class LocalStore:
 def _with_folder(target: Path, write: Callable[[], object]) -> None:
     """Make the target's folder, then write; again if someone deleted the folder in between."""
     for attempt in range(WRITE_ATTEMPTS):
-        target.parent.mkdir(parents=True, exist_ok=True)
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             write()
             return
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):  # the latter if it goes while it is looked at
             if attempt == WRITE_ATTEMPTS - 1:
                 raise
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from aegan import manifest as manifests
 from aegan.batches import in_batches
+from aegan.data.sources import LARGEST
 from aegan.errors import DataError, DependencyError
 from aegan.references import parse_reference
 from aegan.registry import Registry
@@ -57,11 +58,16 @@ class Model:
 
     def decode(self, codes: Array) -> Array:
         """Codes [N, latent_size] to examples [N, *shape] raw."""
-        codes = np.asarray(codes, np.float32)
+        codes = _array(codes)
+        if codes.dtype.kind not in "uif":
+            raise DataError(f"codes are {codes.dtype}, expected floats")
+        codes = codes.astype(np.float32)
         if codes.ndim != 2 or codes.shape[1] != self.latent_size:
             raise DataError(
                 f"codes have the shape {list(codes.shape)}, expected [N, {self.latent_size}]"
             )
+        if len(codes) == 0 or not np.isfinite(codes).all():
+            raise DataError("expected at least one code, and no NaN or infinity in any of them")
         return in_batches(self._autoencoder.decode, codes)
 
     def reconstruct(self, examples: Array) -> Array:
@@ -83,15 +89,15 @@ class Model:
             seed: 0 to 2³¹ - 1; the same seed gives the same samples, and the first m of n are the m
                 that it gives alone. None draws a new one.
         """
-        if not 1 <= n <= MOST_SAMPLES:
+        if not _is_integer(n) or not 1 <= n <= MOST_SAMPLES:
             raise DataError(
-                f"cannot draw {n} samples at once: expected 1 to {MOST_SAMPLES:,};"
+                f"cannot draw {n!r} samples at once: expected an integer from 1 to {MOST_SAMPLES:,};"
                 " draw several times with different seeds"
             )
         if seed is None:
             seed = secrets.randbelow(2**31)
-        if not 0 <= seed < 2**31:
-            raise DataError(f"seed {seed} is out of range: expected 0 to {2**31 - 1}")
+        if not _is_integer(seed) or not 0 <= seed < 2**31:
+            raise DataError(f"the seed is {seed!r}: expected an integer from 0 to {2**31 - 1}")
         tensorflow = _tensorflow()
         drawn = self._generator.sample(
             tensorflow.constant(n, tensorflow.int32), tensorflow.constant(seed, tensorflow.int32)
@@ -100,7 +106,7 @@ class Model:
 
     def _examples(self, examples: Array) -> Array:
         """Check shape and type; an image without its channel axis gets one."""
-        examples = np.asarray(examples)
+        examples = _array(examples)
         if self.shape[-1] == 1 and examples.shape[1:] == self.shape[:-1]:
             examples = examples[..., np.newaxis]
         if examples.shape[1:] != self.shape or len(examples) == 0:
@@ -110,8 +116,10 @@ class Model:
             )
         if examples.dtype.kind not in "uif":
             raise DataError(f"examples are {examples.dtype}, expected {self.dtype}")
-        if examples.dtype.kind == "f" and not np.isfinite(examples).all():
-            raise DataError("examples hold NaN or infinity; drop or fill them")
+        if examples.dtype.kind == "f" and not (np.abs(examples) <= LARGEST).all():
+            raise DataError(
+                f"examples hold NaN, infinity or numbers beyond {LARGEST:g}; drop or fill them"
+            )
         if examples.dtype != self.dtype:
             converted = examples.astype(self.dtype)
             if self.dtype.kind != "f" and not np.array_equal(converted, examples):
@@ -121,6 +129,17 @@ class Model:
                 )
             examples = converted
         return examples
+
+
+def _array(values: Any) -> Array:
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # rows of different lengths
+        raise DataError(f"expected an array, received what makes none: {error}") from None
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def load(uri: str) -> Model:

@@ -14,7 +14,7 @@ import getpass
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from aegan import manifest as manifests
@@ -122,7 +122,13 @@ class Registry:
                 f"no version {version} of {name} in {self._store.uri}: expected one of"
                 f" {self.versions(name) or 'none, nothing is published'}"
             )
-        manifest = manifests.parse(content)
+        try:
+            manifest = manifests.parse(content)
+        except IntegrityError as error:
+            raise IntegrityError(
+                f"{self._store.uri}/{prefix}: {error}; use another version, and find out who changed"
+                " this one"
+            ) from None
         if not version.endswith(manifest.digest[:12]):
             raise IntegrityError(
                 f"{name} {version}: the manifest is that of other files,"
@@ -237,10 +243,12 @@ class Registry:
         if content is None:
             return None, 0
         try:
-            return Alias(**json.loads(content)), generation
-        except (ValueError, TypeError) as error:
+            tree = json.loads(content)
+            return Alias(**{field.name: tree[field.name] for field in fields(Alias)}), generation
+        except (ValueError, TypeError, KeyError) as error:
             raise IntegrityError(
-                f"{self._store.uri}/{path} is not a valid alias: {error}"
+                f"{self._store.uri}/{path} is not a valid alias ({error!r}): expected JSON with"
+                " version, digest, previous, by, at and reason; load a version in place of the alias"
             ) from None
 
 

@@ -57,6 +57,8 @@ def open_store(uri: str) -> Store:
     from aegan.gcs_store import GcsStore
     from aegan.local_store import LocalStore
 
+    if not uri:
+        raise StoreError("no folder was given: expected a folder or gs://bucket/path")
     if uri.startswith("gs://"):
         return GcsStore(uri)
     if "://" in uri:

@@ -192,7 +192,7 @@ def train(learner: Learner, examples: Array, plan: Plan, checkpoints: Checkpoint
             raise TrainingError(
                 f"{plan.stage}: the loss is no longer finite at step {int(bad):,}; lower"
                 f" {plan.stage.removeprefix('train_')}.learning_rate, or look for extreme values in"
-                " the data. The last checkpoint is kept"
+                f" the data.{' The last checkpoint is kept' if saved_step else ''}"
             )
         step += count
         reporter.report(step, losses)

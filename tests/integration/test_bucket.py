@@ -125,7 +125,7 @@ def test_a_reused_version_that_was_deleted_is_published_anew(stages: dict[str, A
 
 
 def test_what_the_gate_rejected_cannot_be_published(stages: dict[str, Any]) -> None:
-    thresholds = {"thresholds": {"coverage": {"min": 1.5}}}
+    thresholds = {"thresholds": {"reconstruction_mse": {"max": 1e-9}}}
     rejected = make_stages(tiny(evaluation=thresholds), stages["root"])
     assert rejected["evaluate"].summary["verdict"] == "rejected"
     before = Registry(stages["root"]).versions("tiny")
@@ -174,3 +174,13 @@ def test_a_changed_output_of_a_stage_is_named_before_it_is_used(tmp_path: Path) 
     uris = [stages[name].uri for name in ("normalize", "train_autoencoder", "train_gan")]
     with pytest.raises(IntegrityError, match="keras/encoder.keras is changed.*--no-cache"):
         evaluate.run(json.dumps(config), root, *uris)
+
+
+def test_outputs_of_which_a_file_is_gone_are_made_again(tmp_path: Path) -> None:
+    stages = make_stages(tiny(), str(tmp_path))
+    before = stages["train_autoencoder"]
+    (Path(before.uri) / before.attempt / "keras" / "encoder.keras").unlink()
+    config, root, *uris = arguments(stages | {"root": str(tmp_path)})
+    after = train_autoencoder.run(config, root, uris[0])
+    assert after.attempt != before.attempt
+    assert after.summary == before.summary

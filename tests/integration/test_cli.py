@@ -15,9 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from aegan_pipelines.summary import missed_lines
 from PIL import Image
 
 import aegan
+from aegan.config import Bound
+from aegan.evaluation.gate import judge
 from aegan.model import load
 from tests.conftest import tiny
 
@@ -230,6 +233,31 @@ def test_interrupting_leaves_no_process_behind(sent: int, code: int, tmp_path: P
     assert "Traceback" not in rest
     time.sleep(0.1)
     assert not any(alive(group) for group in groups)
+    record = json.loads(next((tmp_path / "root" / "runs").glob("*/run.json")).read_text())
+    assert (record["status"], record["error"]) == ("cancelled", "interrupted")
+    assert list(record["stages"]) == ["normalize"]
+
+
+def test_a_threshold_that_is_missed_says_which_bound() -> None:
+    scores = {"reconstruction_mse": 0.5}
+    verdict = {"selected": "gan", **judge(scores, {"reconstruction_mse": Bound(min=0.1, max=0.2)})}
+    assert missed_lines(verdict) == [
+        "threshold missed: reconstruction_mse is 0.5, expected at least 0.1 and at most 0.2"
+    ]
+
+
+def test_a_damaged_alias_does_not_hide_the_other_models(
+    published: dict[str, Any], tmp_path: Path
+) -> None:
+    for name in ("tiny", "other"):
+        shutil.copytree(Path(published["root"], "models", "tiny"), tmp_path / "models" / name)
+    (tmp_path / "models" / "other" / "aliases" / "champion.json").write_text('{"version": "x"}')
+    listed = cli("models", "list", "--root", str(tmp_path))
+    assert listed.returncode == 1
+    assert "other/aliases/champion.json is not a valid alias (KeyError('digest'))" in listed.stderr
+    lines = [line.split() for line in listed.stdout.splitlines()]
+    assert {line[0]: line[2:] for line in lines}.items() >= {"other": []}.items()
+    assert ["champion"] in [line[2:] for line in lines if line[0] == "tiny"]
 
 
 def test_help_and_import_are_light() -> None:

@@ -95,6 +95,8 @@ def test_images_without_their_channel_axis_and_other_integer_types_are_understoo
         (np.full((2, 8, 8, 1), 0.5), "float64 with values that uint8 cannot hold"),
         (np.full((2, 8, 8, 1), np.nan), "NaN"),
         (np.full((2, 8, 8, 1), "x"), "expected uint8"),
+        (np.full((2, 8, 8, 1), 1e50), "numbers beyond 1e"),
+        ([[1, 2], [3]], "expected an array"),
     ],
 )
 def test_examples_of_another_kind_are_refused(
@@ -104,8 +106,19 @@ def test_examples_of_another_kind_are_refused(
         model.encode(examples)
 
 
-@pytest.mark.parametrize("arguments", [(0, 1), (1, -1), (1, 2**31)])
-def test_impossible_draws_are_refused(model: aegan.Model, arguments: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    "codes", [np.zeros((0, 8)), np.full((1, 8), np.nan), np.zeros((1, 7)), "x"]
+)
+def test_codes_that_are_none_are_refused(model: aegan.Model, codes: Any) -> None:
+    with pytest.raises(DataError, match="expected"):
+        model.decode(codes)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(0, 1), (1, -1), (1, 2**31), ("3", 1), (None, 1), (1.5, 1), (True, 1), (1, "a"), (1, 0.5)],
+)
+def test_impossible_draws_are_refused(model: aegan.Model, arguments: tuple[Any, Any]) -> None:
     with pytest.raises(DataError, match="expected"):
         model.sample(*arguments)
 

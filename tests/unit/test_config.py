@@ -71,9 +71,9 @@ def test_all_mistakes_are_reported_at_once() -> None:
         "data.test_fraction: input should be less than 1, received 1.5 (float)",
         "autoencoder.hidden.1: input should be greater than or equal to 1, received 0 (int)",
         "autoencoder.stpes: no such setting; expected one of ",
-        "gan: `network: conv` needs images",
+        "gan.network: `conv` needs images",
         "evaluation.thresholds.coverage: give `max`, `min` or both",
-        "compute: image 'aegan' names no fixed version",
+        "compute.image: 'aegan' names no fixed version",
     ]
     assert first == f"run.yaml: {len(starts)} mistakes"
     for start in starts:
@@ -87,6 +87,43 @@ def test_sections_are_compared_even_where_others_are_wrong() -> None:
     assert "gan.steps: " in message
     assert "autoencoder.network: `conv` needs `data.kind: image`" in message
     assert "must be below 1, received 1.2" in message
+
+
+def test_what_is_wrong_hides_no_contradiction_between_what_is_right() -> None:
+    message = _message(
+        {
+            "name": "X",
+            "data": {
+                "source": "digits",
+                "foo": 1,
+                "validation_fraction": 0.6,
+                "test_fraction": 0.6,
+            },
+            "gan": {"gamma": -1.0, "space": "data", "prior": "mixture"},
+            "compute": {"memory": "8GB", "image": "aegan:latest"},
+            "evaluation": {"thresholds": {"density": {"min": 2.0, "max": 1.0}}, "neighbours": 0},
+        }
+    )
+    assert "9 mistakes" in message
+    for line in ("data.validation_fraction: ", "gan.prior: ", "compute.image: "):
+        assert line in message
+    assert "evaluation.thresholds.density.min: no value is at least 2 and at most 1" in message
+
+
+def test_a_wrong_setting_is_not_reported_again_for_what_it_contradicts() -> None:
+    message = _message(tiny(gan={"space": "dta", "network": "conv"}))
+    assert "1 mistake\n" in message
+    assert "gan.space: " in message
+
+
+def test_a_bound_that_no_model_can_reach_is_refused() -> None:
+    message = _message(tiny(evaluation={"thresholds": {"coverage": {"min": 1.5}}}))
+    assert "coverage lies between 0 and 1: no model can reach this" in message
+
+
+def test_a_section_with_every_line_commented_out_is_at_its_defaults(tmp_path: Path) -> None:
+    config = load_config(_file(tmp_path, TINY + "autoencoder:\n  # steps: 5\n"))
+    assert config.autoencoder == Autoencoder()
 
 
 def test_the_schema_for_editors_is_up_to_date_and_takes_every_preset() -> None:
@@ -151,12 +188,18 @@ def test_an_unknown_metric_names_the_known_ones() -> None:
         ({"gan": {"learning_rate": "fast"}}, "gan.learning_rate: input should be a valid number"),
         ({"gan": None}, "received None (NoneType)"),
         ({"name": 3}, "name: input should be a valid string, received 3 (int)"),
-        ({"name": "My Model"}, "name: string should match pattern"),
-        ({"name": "model\n"}, "name: string should match pattern"),
+        ({"name": "My Model"}, "name: expected lower-case letters, digits and hyphens"),
+        ({"name": "model\n"}, "name: expected lower-case letters, digits and hyphens"),
         ({"seed": 2**31}, "seed: input should be less than 2147483648"),
-        ({"publish": {"alias": "Champion"}}, "publish.alias: string should match pattern"),
-        ({"compute": {"memory": "8 GB"}}, "compute.memory: string should match pattern"),
-        ({"compute": {"cpu": "two"}}, "compute.cpu: string should match pattern"),
+        (
+            {"publish": {"alias": "Champion"}},
+            "publish.alias: expected lower-case letters",
+        ),
+        (
+            {"compute": {"memory": "8 GB"}},
+            "compute.memory: expected an amount of memory such as 8Gi",
+        ),
+        ({"compute": {"cpu": "two"}}, "compute.cpu: expected a number of cores such as 2"),
         ({"evaluation": {"samples": 49}}, "evaluation.samples: input should be greater than or"),
     ],
 )
@@ -387,7 +430,7 @@ def test_the_digest_of_sections_changes_with_those_only() -> None:
     [
         (
             {"gan": {"network": "conv"}},
-            "gan: `network: conv` needs images and a code is a vector; use `network: dense`, or"
+            "gan.network: `conv` needs images and a code is a vector; use `dense`, or"
             " `space: data`",
         ),
         (
@@ -426,7 +469,7 @@ def test_impossible_combinations_are_refused(sections: dict[str, Any], line: str
 )
 def test_an_image_that_can_move_is_refused(image: str) -> None:
     message = _message(tiny(compute={"image": image}))
-    assert f"compute: image {image!r} names no fixed version" in message
+    assert f"compute.image: {image!r} names no fixed version" in message
     assert "give it by digest (name@sha256:…) or by a tag that never moves" in message
 
 

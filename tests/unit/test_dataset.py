@@ -246,21 +246,33 @@ def test_floats_come_back_to_the_precision_of_float32(method: str, dtype: str) -
 
 @pytest.mark.parametrize("method", ["minmax", "standard"])
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "float32", "float64"])
-def test_a_constant_column_becomes_zero_and_comes_back(method: str, dtype: str) -> None:
+def test_a_constant_column_becomes_zero_and_comes_back(
+    method: str, dtype: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     # 0.1 and 1/3 are no float: their mean is rounded, and so their deviation is not quite 0.
-    columns = np.stack([np.full(999, 7), np.full(999, 0.1), np.full(999, 1 / 3)], axis=1).astype(
-        dtype
-    )
+    constants = [np.full(999, 7), np.full(999, 0.1), np.full(999, 1 / 3)]
+    columns = np.stack([*constants, np.arange(999) % 200], axis=1).astype(dtype)
     normalizer = fit(columns, method, "tabular")
+    assert "3 columns never vary: 0, 1, 2" in capfd.readouterr().err
     normalized = normalizer.apply(columns)
-    np.testing.assert_allclose(normalized, 0, atol=EPSILON)
-    np.testing.assert_allclose(normalizer.invert(normalized), columns, rtol=EPSILON)
-    np.testing.assert_array_equal(normalizer.scale, 1)
+    np.testing.assert_allclose(normalized[:, :3], 0, atol=EPSILON)
+    np.testing.assert_allclose(normalizer.invert(normalized)[:, :3], columns[:, :3], rtol=EPSILON)
+    np.testing.assert_array_equal(normalizer.scale[:3], 1)
+
+
+@pytest.mark.parametrize("kind", ["image", "tabular", "sequence"])
+def test_data_that_does_not_vary_is_refused(kind: str) -> None:
+    shape = {"image": (9, 8, 8, 1), "tabular": (9, 3), "sequence": (9, 4, 2)}[kind]
+    with pytest.raises(DataError, match="all 9 training rows are the same to the precision"):
+        fit(np.full(shape, 0.1), "standard", kind)
+    tiny_values = np.random.default_rng(0).normal(size=shape) * 1e-300
+    with pytest.raises(DataError, match="scale up values that are smaller than 1e-38"):
+        fit(tiny_values, "minmax", kind)
 
 
 def test_a_column_that_float32_cannot_tell_from_a_constant_stays_finite() -> None:
-    normalizer = fit(np.array([[0.0], [1e-50]]), "minmax", "tabular")
-    assert np.isfinite(normalizer.apply(np.array([[0.0], [1e-50], [1.0]]))).all()
+    normalizer = fit(np.array([[0.0, 0.0], [1e-50, 1.0]]), "minmax", "tabular")
+    assert np.isfinite(normalizer.apply(np.array([[0.0, 0.0], [1e-50, 1.0], [1.0, 2.0]]))).all()
 
 
 def test_the_deviation_of_many_small_floats_is_exact_enough() -> None:
@@ -429,7 +441,7 @@ def test_fewer_rows_than_a_batch_are_refused(tmp_path: Path, larger: str) -> Non
 def test_an_empty_validation_split_is_refused(tmp_path: Path) -> None:
     data = {"source": "given", "kind": "tabular", "validation_fraction": 1e-12}
     message = (
-        r"the validation split holds 0 of 400 rows, at least 6 are needed; give more data, raise"
+        r"the validation split holds 0 of 400 rows, at least 6 are needed .*; give more data, raise"
         r" data\.validation_fraction .* or lower evaluation\.neighbours"
     )
     with pytest.raises(DataError, match=message):

@@ -178,8 +178,9 @@ def check_sizes(config: Config, sizes: dict[str, int]) -> None:
         if sizes[name] < least:
             raise DataError(
                 f"{config.data.source}: the {name} split holds {sizes[name]} of {sum(sizes.values())}"
-                f" rows, at least {least} are needed; give more data, raise data.{name}_fraction"
-                " (unless the source has a test set of its own) or lower evaluation.neighbours"
+                f" rows, at least {least} are needed (equal rows lie in one split); give more data,"
+                f" raise data.{name}_fraction (unless the source has a test set of its own) or lower"
+                " evaluation.neighbours"
             )
 
 

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from aegan.errors import DataError
+from aegan.narration import narrate
+
 Array = np.ndarray[Any, Any]
 
 
@@ -85,6 +88,9 @@ def fit(train: Array, method: str, kind: str) -> Normalizer:
         train: [N, ...] raw examples of the training split only.
         method: `minmax` or `standard`.
         kind: `image`, `tabular` or `sequence`.
+
+    Raises:
+        DataError: nothing varies.
     """
     axes = None if kind == "image" else tuple(range(train.ndim - 1))
     if method == "minmax":
@@ -98,6 +104,15 @@ def fit(train: Array, method: str, kind: str) -> Normalizer:
     dtype = _working_dtype(train.dtype.name)
     scale = np.asarray(scale, dtype)
     varies = (train.min(axis=axes) < train.max(axis=axes)) & (scale.astype(np.float32) > 0)
+    if not varies.any():
+        raise DataError(
+            f"all {len(train)} training rows are the same to the precision of float32, there is nothing"
+            " to learn; check the source, or scale up values that are smaller than 1e-38"
+        )
+    if not varies.all():
+        constant = np.flatnonzero(~varies)
+        shown = ", ".join(map(str, constant[:8])) + (", …" if len(constant) > 8 else "")
+        narrate("normalize", "warning", f"{len(constant)} columns never vary: {shown}")
     scale = np.where(varies, scale, dtype.type(1))
     return Normalizer(method, np.asarray(offset, dtype), scale, train.dtype.name)
 

@@ -76,7 +76,8 @@ def read_source(data: Data, scratch: Path) -> RawData:
         if test.shape[1:] != examples.shape[1:] or test.dtype != examples.dtype:
             raise DataError(
                 f"{data.source}: test examples are {test.dtype} {list(test.shape[1:])}"
-                f" but training examples are {examples.dtype} {list(examples.shape[1:])}"
+                f" but training examples are {examples.dtype} {list(examples.shape[1:])}; write both"
+                " with one shape and type"
             )
     return RawData(examples, raw.labels, test, raw.test_labels, raw.files)
 

@@ -36,6 +36,7 @@ def run(config: str, root: str, run_id: str, *, fresh: str = "") -> StageResult:
     with explaining(root, "normalize", ""), tempfile.TemporaryDirectory() as scratch:
         check_writable(store)
         store.write(place, to_json(began))
+        narrate("normalize", "run", run_id)
         try:
             raw = read_source(settings.data, Path(scratch))
             digest = raw.digest()
@@ -43,7 +44,7 @@ def run(config: str, root: str, run_id: str, *, fresh: str = "") -> StageResult:
             keys = {"data_digest": digest, "dataset_key": key}
             began |= keys | {"run_key": run_key(settings, digest)}
             store.write(place, to_json(began))
-            narrate("normalize", "info", f"run {run_id}, data {digest[:12]}")
+            narrate("normalize", "info", f"data {digest[:12]}")
             result = run_stage(root, "normalize", key, work, fresh=fresh)
             check_sizes(settings, result.summary)  # a reused dataset may meet larger batches
         except Exception as error:

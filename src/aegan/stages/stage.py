@@ -28,7 +28,7 @@ from aegan.config import Config
 from aegan.digests import sha256, to_json
 from aegan.errors import AeganError, IntegrityError, StoreError
 from aegan.narration import duration, narrate
-from aegan.store import open_store
+from aegan.store import Store, open_store
 
 STAGES = ("normalize", "train_autoencoder", "train_gan", "evaluate", "publish")
 RECORD = "stage.json"
@@ -115,7 +115,7 @@ def run_stage(
     store = open_store(root)
     with explaining(root, stage, key):
         found = read_result(f"{store.uri}/{prefix}")
-        if found is not None and fresh in ("", found.fresh):
+        if found is not None and fresh in ("", found.fresh) and _is_whole(store, prefix, found):
             narrate(stage, "reused", f"inputs unchanged since {found.finished}")
             return found
         narrate(stage, "start", "")
@@ -138,6 +138,13 @@ def run_stage(
         clean_up()
         narrate(stage, "done", f"in {duration(seconds)}  {describe(summary)}".rstrip())
         return result
+
+
+def _is_whole(store: Store, prefix: str, result: StageResult) -> bool:
+    """Whether every file is still there; what is in them is checked where they are read."""
+    place = f"{prefix}/{result.attempt}"
+    there = {name.removeprefix(f"{place}/") for name in store.list(place)}
+    return there.issuperset(result.files)
 
 
 class explaining(AbstractContextManager[None]):  # noqa: N801 (reads as a statement)
