@@ -11,13 +11,8 @@ from typing import Any
 
 import aegan
 from aegan.references import parse_reference
+from aegan.samplers import TITLES
 from aegan.store import open_store
-
-BASELINES = (
-    ("mixture", "Gaussian mixture on codes"),
-    ("gaussian", "single Gaussian on codes"),
-    ("real_train", "real training data"),
-)
 
 
 def summarize(record: dict[str, Any], root: str) -> str:
@@ -67,8 +62,8 @@ def scores(metrics: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
         "",
         f"{'generation':<38}{'Fréchet':>9}{'precision':>11}{'recall':>9}{'coverage':>10}",
     ]
-    for key, title in (("gan", "GAN"), *BASELINES):
-        row = rows[key]
+    for key in (key for key in TITLES if key in rows):
+        row, title = rows[key], TITLES[key]
         mark = " (selected)" if key == verdict["selected"] else ""
         lines.append(
             f"  {title + mark:<36}{row['frechet_distance']:>9.3f}{row['precision']:>11.3f}"

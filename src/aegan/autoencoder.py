@@ -1,16 +1,26 @@
-"""The autoencoder: min over W, b of 1/m · Σ‖x - x̂‖², by mini-batch gradient descent."""
+"""The autoencoder: min over W, b of 1/m · Σ‖x - x̂‖², by mini-batch gradient descent.
+
+Its kinds differ in what is encoded and what is added to the loss:
+
+    plain         encode x
+    denoising     encode a corrupted x, compare with x
+    variational   code ~ N(mean, variance) from the encoder; + 2β/D · KL(code ‖ N(0, I)), D values in x
+
+so that the variational loss is, up to a factor, the bound on the log likelihood for β = 1.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from aegan import networks, objectives, training
 from aegan.batches import in_batches
-from aegan.config import Autoencoder, Config
+from aegan.config import Config
+from aegan.optimizers import optimizer
 
 Array = np.ndarray[Any, Any]
 Tensor = Any
@@ -20,7 +30,7 @@ class AutoencoderLearner:
     """Encoder, decoder, optimiser, and one update of both.
 
     Attributes:
-        encoder: keras.Model, examples [B, ...] to codes [B, latent_size].
+        encoder: keras.Model, examples [B, ...] to codes [B, latent_size] (variational: their means).
         decoder: keras.Model, codes to examples, both in normalised units.
     """
 
@@ -32,33 +42,33 @@ class AutoencoderLearner:
             shape: of one example.
             validation: [M, *shape] float32, normalised.
         """
-        section = config.autoencoder
+        self._section = section = config.autoencoder
+        self._seed, self._size = config.seed, math.prod(shape)
         output = "sigmoid" if config.normalize.method == "minmax" else "linear"
-        sizes = (section.network, shape, section.hidden, section.latent_size)
-        self.encoder = networks.encoder(*sizes, config.seed * 1000)
+        sizes = (section, shape, section.latent_size)
+        self.encoder, both = networks.variational_encoder(*sizes, config.seed * 1000)
         self.decoder = networks.decoder(*sizes, output, config.seed * 1000 + 200)
-        self._trained = self.encoder.trainable_variables + self.decoder.trainable_variables
-        self._optimizer = _optimizer(section)
-        self._optimizer.build(self._trained)
+        self._encoder = both if section.kind == "variational" else self.encoder
+        self._models = (self._encoder, self.decoder)
+        self._trained = [v for model in self._models for v in model.trainable_variables]
+        self._optimizer = optimizer(section, section.learning_rate, self._trained)
         self._validation = validation
         xla = training.use_xla(section.compiler, section.network)
-        self._errors = tf.function(self._reconstruction_errors, jit_compile=xla, autograph=False)
+        self._validate = tf.function(self._validation_losses, jit_compile=xla, autograph=False)
 
     def update(self, batch: Tensor, step: Tensor) -> dict[str, Tensor]:
-        """One step of gradient descent on the mean squared error of the batch."""
+        """One step of gradient descent on the loss of the batch."""
+        seeds = training.step_seeds(self._seed, step)
+        networks.reseed_dropout(self._models, next(seeds))
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(self._reconstruction_errors(batch))
-        gradients = tape.gradient(loss, [v.value for v in self._trained])
+            losses = self._losses(batch, next(seeds))
+        gradients = tape.gradient(losses["loss"], [v.value for v in self._trained])
         self._optimizer.apply(gradients, self._trained)
-        return {"loss": loss}
+        return losses
 
     def validate(self) -> float:
-        """Mean squared error over the validation split."""
-        return float(np.mean(self.errors(self._validation)))
-
-    def errors(self, examples: Array) -> Array:
-        """Mean squared error of each example: [N, ...] to [N] float32."""
-        return in_batches(self._errors, examples)
+        """The loss over the validation split, without corruption, noise and penalties on the code."""
+        return float(np.mean(in_batches(self._validate, self._validation)))
 
     def state(self) -> list[Any]:
         """Weights and optimiser slots."""
@@ -66,11 +76,54 @@ class AutoencoderLearner:
 
     def weights(self) -> list[Any]:
         """Weights of both networks."""
-        return [v.value for v in self.encoder.variables + self.decoder.variables]
+        return [v.value for model in self._models for v in model.variables]
 
-    def _reconstruction_errors(self, batch: Tensor) -> Tensor:
-        reconstruction = self.decoder(self.encoder(batch, training=True), training=True)
-        return objectives.mean_squared_error(batch, reconstruction)
+    def _losses(self, batch: Tensor, seed: Tensor) -> dict[str, Tensor]:
+        section = self._section
+        noise, draw, direction = tf.unstack(tf.random.split(seed, 3))
+        inputs = self._corrupted(batch, noise) if section.kind == "denoising" else batch
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([inputs] if section.contraction else [])
+            encoded = self._encoder(inputs, training=True)
+            codes = encoded[0] if section.kind == "variational" else encoded
+        terms = {}
+        if section.contraction:
+            # Hutchinson's estimate: E‖Jᵀv‖² = ‖J‖² for v of random signs.
+            signs = tf.sign(tf.random.stateless_uniform(tf.shape(codes), direction, -1.0))
+            squares = objectives.gradient_penalty(tape.gradient(codes, inputs, signs))
+            terms["contraction"] = section.contraction * squares / self._size
+        if section.sparsity:
+            terms["sparsity"] = section.sparsity * tf.reduce_mean(tf.abs(codes))
+        if section.kind == "variational":
+            normal = tf.random.stateless_normal(tf.shape(codes), draw)
+            terms["divergence"] = tf.reduce_mean(self._divergence(*encoded))
+            codes = codes + tf.exp(encoded[1] / 2) * normal
+        reconstruction = self.decoder(codes, training=True)
+        error = tf.reduce_mean(objectives.mean_squared_error(batch, reconstruction))
+        if not terms:
+            return {"loss": error}
+        return {"loss": tf.add_n([error, *terms.values()]), "reconstruction": error} | terms
+
+    def _divergence(self, mean: Tensor, log_variance: Tensor) -> Tensor:
+        """The weighted divergence of each example's code, no less than its free bits: [B]."""
+        nats = objectives.divergence(mean, log_variance)
+        if self._section.free_bits:
+            nats = tf.maximum(tf.reduce_mean(nats, axis=0, keepdims=True), self._section.free_bits)
+        return tf.reduce_sum(nats, axis=1) * (2 * self._section.beta / self._size)
+
+    def _corrupted(self, batch: Tensor, seed: Tensor) -> Tensor:
+        level = self._section.noise_level
+        if self._section.noise == "masking":
+            kept = tf.random.stateless_uniform(tf.shape(batch), seed) >= level
+            return tf.where(kept, batch, 0.0)
+        return batch + level * tf.random.stateless_normal(tf.shape(batch), seed)
+
+    def _validation_losses(self, batch: Tensor) -> Tensor:
+        encoded = self._encoder(batch)
+        variational = self._section.kind == "variational"
+        codes = encoded[0] if variational else encoded
+        errors = objectives.mean_squared_error(batch, self.decoder(codes))
+        return errors + self._divergence(*encoded) if variational else errors
 
 
 def plan(config: Config) -> training.Plan:
@@ -86,12 +139,3 @@ def plan(config: Config) -> training.Plan:
         checkpoint_seconds=section.checkpoint_seconds,
         xla=training.use_xla(section.compiler, section.network),
     )
-
-
-def _optimizer(section: Autoencoder) -> Any:
-    rate: Any = section.learning_rate
-    if section.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(rate, section.steps)
-    if section.weight_decay:
-        return keras.optimizers.AdamW(rate, weight_decay=section.weight_decay)
-    return keras.optimizers.Adam(rate)

@@ -8,23 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from aegan.config_training import Autoencoder, Gan
+from aegan.config_types import Fraction, PositiveInt, Section
 from aegan.contradictions import contradictions
 from aegan.references import NAME_PATTERN
-
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-PositiveInt = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 CPU_PATTERN = r"^\d+(\.\d+)?m?$"
 MEMORY_PATTERN = r"^\d+(\.\d+)?(Ki|Mi|Gi|K|M|G)?$"
@@ -41,14 +32,6 @@ MetricName = Literal[
 ]
 
 
-class Section(BaseModel):
-    """A part of the configuration: immutable, with unknown keys and wrong types refused."""
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
-    )
-
-
 class Data(Section):
     """Where the examples come from and how they are split."""
 
@@ -61,7 +44,7 @@ class Data(Section):
     validation_fraction: Fraction = 0.1
     test_fraction: Fraction = 0.1
     """Ignored where the source has a test set of its own."""
-    sha256: dict[str, str] = {}
+    sha256: dict[str, str] = Field(default={})
     """Expected digest of each source file, by file name; files not named are not checked."""
 
 
@@ -73,74 +56,6 @@ class Normalize(Section):
 
     One scale for an image, one per column of a table, one per channel of a sequence.
     """
-
-
-class Training(Section):
-    """What the two training stages share."""
-
-    batch_size: PositiveInt = 256
-    learning_rate: PositiveFloat = 1e-3
-    schedule: Literal["constant", "cosine"] = "cosine"
-    """`cosine` decays the learning rate to zero over the budget of steps."""
-    checkpoint_seconds: PositiveFloat = 60.0
-    """Wall-clock seconds between checkpoints."""
-    compiler: Literal["auto", "xla", "graph"] = "auto"
-    """`auto` picks the faster for the network and the device (see `training.use_xla`)."""
-
-
-class Autoencoder(Training):
-    """The autoencoder: minimises the mean squared error between x and decode(encode(x))."""
-
-    network: Literal["dense", "conv"] = "dense"
-    hidden: list[PositiveInt] = Field(default=[512, 256], min_length=1)
-    """Units of each hidden dense layer, or filters of each halving of the resolution (conv)."""
-    latent_size: PositiveInt = 32
-    steps: PositiveInt = 5000
-    validate_every: PositiveInt = 200
-    """Steps between evaluations of the validation loss."""
-    patience: PositiveInt | None = None
-    """Stop after this many evaluations without a better validation loss; none: never."""
-    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Decoupled weight decay (AdamW); 0 is plain Adam."""
-
-
-class Gan(Training):
-    """The generative adversarial network, on the autoencoder's codes or on the data itself."""
-
-    space: Literal["latent", "data"] = "latent"
-    prior: Literal["mixture", "normal"] = "mixture"
-    """What the generator starts from: a Gaussian mixture fitted to the codes, or N(0, I)."""
-    components: PositiveInt = 50
-    """Components of the Gaussian mixture (also the baseline that the GAN has to beat)."""
-    noise_size: PositiveInt = 16
-    """Normal dimensions drawn besides the mixture's, or all of them with `prior: normal`."""
-    network: Literal["dense", "conv"] = "dense"
-    """`conv` is for images in `space: data`."""
-    hidden: list[PositiveInt] = Field(default=[256, 256, 256], min_length=1)
-    objective: Literal["relativistic", "minimax", "non_saturating"] = "relativistic"
-    gamma: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.3
-    """Weight of the zero-centred gradient penalties R1 and R2 on the discriminator (gamma/2 each)."""
-    steps: PositiveInt = 5000
-    learning_rate: PositiveFloat = 2e-4
-    beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Adam's first-moment decay, for both networks."""
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """Decay of the moving average of the generator's weights, which is what is published."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _defaults_of_the_choice(cls, values: Any) -> Any:
-        """In data space there is no mixture of codes; the other objectives need no penalty."""
-        if not isinstance(values, dict):
-            return values
-        values = dict(values)
-        if values.get("space") == "data":
-            values.setdefault("prior", "normal")
-            values.setdefault("objective", "non_saturating")
-            values.setdefault("beta_1", 0.5)
-        if values.get("objective") in ("minimax", "non_saturating"):
-            values.setdefault("gamma", 0.0)
-        return values
 
 
 class Bound(Section):
@@ -165,7 +80,7 @@ class Evaluation(Section):
     """k of precision, recall, density and coverage."""
     feature_steps: PositiveInt = 1500
     """Training steps of the classifier whose features the scores are computed in."""
-    thresholds: dict[MetricName, Bound] = {}
+    thresholds: dict[MetricName, Bound] = Field(default={})
     """The gate: a model that misses one of these is not published."""
 
     @field_validator("thresholds")

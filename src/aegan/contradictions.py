@@ -36,22 +36,37 @@ def contradictions(config: Config) -> Iterator[Contradiction]:
             "with `test_fraction` it must leave something to train on: their sum must be below 1,"
             f" received {taken:g}",
         )
+    needed = {"conv": "image", "recurrent": "sequence"}
     for name, section in (("autoencoder", config.autoencoder), ("gan", gan)):
-        if section.network == "conv" and data.kind != "image":
+        if needed.get(section.network, data.kind) != data.kind:
             yield Contradiction(
                 (f"{name}.network", "data.kind"),
-                f"`conv` needs `data.kind: image`, received {data.kind!r}; use `dense`",
+                f"`{section.network}` needs `data.kind: {needed[section.network]}`, received"
+                f" {data.kind!r}; use `dense`",
             )
+        if section.warmup_steps >= section.steps:
+            yield Contradiction(
+                (f"{name}.warmup_steps", f"{name}.steps"),
+                f"must be fewer than `steps`, received {section.warmup_steps} of {section.steps}",
+            )
+        if section.nesterov and not (section.optimizer == "sgd" and section.momentum):
+            yield Contradiction(
+                (f"{name}.nesterov", f"{name}.optimizer", f"{name}.momentum"),
+                "needs `optimizer: sgd` and a `momentum` above 0",
+            )
+    yield from _of_the_autoencoder(config)
+    yield from _of_the_gan(config)
     if gan.space == "data" and gan.prior == "mixture":
         yield Contradiction(
             ("gan.prior", "gan.space"),
             "`mixture` is a mixture of the autoencoder's codes and needs `space: latent`;"
             " use `prior: normal` with `space: data`",
         )
-    if gan.space == "latent" and gan.network == "conv":
+    if gan.space == "latent" and gan.network != "dense":
         yield Contradiction(
             ("gan.network", "gan.space"),
-            "`conv` needs images and a code is a vector; use `dense`, or `space: data`",
+            f"`{gan.network}` needs {needed[gan.network]}s and a code is a vector; use `dense`, or"
+            " `space: data`",
         )
     for metric, bound in config.evaluation.thresholds.items():
         if bound.min is not None and bound.max is not None and bound.min > bound.max:
@@ -60,3 +75,30 @@ def contradictions(config: Config) -> Iterator[Contradiction]:
                 f"no value is at least {bound.min:g} and at most {bound.max:g}; lower it, or raise"
                 " `max`",
             )
+
+
+def _of_the_autoencoder(config: Config) -> Iterator[Contradiction]:
+    section = config.autoencoder
+    if section.kind == "denoising" and section.noise == "masking" and section.noise_level >= 1:
+        yield Contradiction(
+            ("autoencoder.noise_level", "autoencoder.noise"),
+            f"is the share of values that is masked and must be below 1, received"
+            f" {section.noise_level:g}",
+        )
+
+
+def _of_the_gan(config: Config) -> Iterator[Contradiction]:
+    gan = config.gan
+    penalties = [name for name in ("gamma", "interpolation_penalty") if getattr(gan, name)]
+    if gan.discriminator_normalization == "batch" and penalties:
+        yield Contradiction(
+            ("gan.discriminator_normalization", *(f"gan.{name}" for name in penalties)),
+            "`batch` mixes the samples of a batch, so a penalty on the gradient of each sample means"
+            f" nothing; use `layer` or `group`, or set `{penalties[0]}: 0`",
+        )
+    if gan.objective == "wasserstein" and not (penalties or gan.spectral_normalization):
+        yield Contradiction(
+            ("gan.interpolation_penalty", "gan.objective"),
+            "`objective: wasserstein` needs a discriminator whose slope is bounded; set it to 10, or"
+            " `spectral_normalization: true`",
+        )

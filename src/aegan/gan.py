@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from aegan import networks, objectives, training
 from aegan.config import Config
+from aegan.config_training import Architecture, Gan
 from aegan.latent import Mixture, sample_mixture
+from aegan.optimizers import optimizer
 
 Array = np.ndarray[Any, Any]
 Tensor = Any
-
-BETA_2 = 0.99
-TRAINING = 1  # keeps the noise of training apart from that of samples drawn with the same seed
 
 
 class GanLearner:
@@ -44,40 +42,47 @@ class GanLearner:
 
         def build() -> Any:
             if mixture is not None:
-                return networks.refiner(shape[0], section.hidden, section.noise_size, seed)
-            return networks.generator(
-                section.network, shape, section.hidden, section.noise_size, output, seed
-            )
+                return networks.refiner(section, shape[0], section.noise_size, seed)
+            return networks.generator(section, shape, section.noise_size, output, seed)
 
         self._generator, self.average = build(), build()
-        backwards = section.hidden[::-1]
-        self._discriminator = networks.discriminator(section.network, shape, backwards, seed + 200)
-        self._optimizers = []
-        for network in (self._discriminator, self._generator):
-            rate: Any = section.learning_rate
-            if section.schedule == "cosine":
-                rate = keras.optimizers.schedules.CosineDecay(rate, section.steps)
-            optimizer = keras.optimizers.Adam(rate, section.beta_1, BETA_2)
-            optimizer.build(network.trainable_variables)
-            self._optimizers.append(optimizer)
+        self._discriminator = networks.discriminator(
+            _of_the_discriminator(section),
+            shape,
+            seed + 200,
+            spectral=section.spectral_normalization,
+        )
+        trained = [model.trainable_variables for model in (self._discriminator, self._generator)]
+        rate, steps = section.learning_rate, section.discriminator_steps
+        self._optimizers = (
+            optimizer(
+                section, section.discriminator_learning_rate or rate, trained[0], per_step=steps
+            ),
+            optimizer(section, rate, trained[1]),
+        )
 
     def update(self, batch: Tensor, step: Tensor) -> dict[str, Tensor]:
-        """One step of the discriminator, then one of the generator on the same samples."""
-        size = tf.shape(batch)[0]
-        noise = draw_noise(
-            self._mixture,
-            self._section.noise_size,
-            size,
-            tf.random.fold_in(tf.stack([self._seed, step]), TRAINING),
-        )
-        generator_weights = _values(self._generator)
-        with tf.GradientTape() as generator_tape:
+        """Steps of the discriminator, then one of the generator on the samples of the last of them.
+
+        Args:
+            batch: [B · discriminator_steps, ...] float32.
+            step: counted from 0.
+        """
+        seeds = training.step_seeds(self._seed, step)
+        noise_seed, penalty_seed, dropout_seed = (next(seeds) for _ in range(3))
+        networks.reseed_dropout((self._generator, self._discriminator), dropout_seed)
+        *parts, last = tf.split(batch, self._section.discriminator_steps)
+        for part in parts:
+            samples = self._generator(self._noise(part, next(seeds)), training=True)
+            self._update_discriminator(part, samples, next(seeds))
+        noise = self._noise(last, noise_seed)
+        with tf.GradientTape() as tape:
             samples = self._generator(noise, training=True)
-            loss = self._update_discriminator(batch, tf.stop_gradient(samples))
-            real = self._discriminator(batch, training=True)
+            loss = self._update_discriminator(last, tf.stop_gradient(samples), penalty_seed)
+            real = self._discriminator(last, training=True)
             fake = self._discriminator(samples, training=True)
             generator_loss = self._value(real, fake)[1]
-        gradients = generator_tape.gradient(generator_loss, generator_weights)
+        gradients = tape.gradient(generator_loss, _values(self._generator))
         self._optimizers[1].apply(gradients, self._generator.trainable_variables)
         self._update_average(step)
         return {
@@ -101,23 +106,30 @@ class GanLearner:
         """Weights of the averaged generator."""
         return [v.value for v in self.average.variables]
 
-    def _update_discriminator(self, batch: Tensor, samples: Tensor) -> Tensor:
-        weights = _values(self._discriminator)
-        gamma = self._section.gamma
+    def _noise(self, batch: Tensor, seed: Tensor) -> Any:
+        return draw_noise(self._mixture, self._section.noise_size, tf.shape(batch)[0], seed)
+
+    def _update_discriminator(self, batch: Tensor, samples: Tensor, seed: Tensor) -> Tensor:
+        section, network = self._section, self._discriminator
+        penalty = tf.zeros(())
         with tf.GradientTape() as tape:
-            if gamma:
-                real, real_gradient = _with_input_gradient(self._discriminator, batch)
-                fake, fake_gradient = _with_input_gradient(self._discriminator, samples)
-                penalty = objectives.gradient_penalty(real_gradient)
+            if section.gamma:
+                real, real_gradient = _with_input_gradient(network, batch)
+                fake, fake_gradient = _with_input_gradient(network, samples)
+                penalty += objectives.gradient_penalty(real_gradient)
                 penalty += objectives.gradient_penalty(fake_gradient)
+                penalty *= section.gamma / 2
             else:
-                real = self._discriminator(batch, training=True)
-                fake = self._discriminator(samples, training=True)
-                penalty = tf.zeros(())
-            adversarial = self._value(real, fake)[0]
-            loss = adversarial + gamma / 2 * penalty
-        gradients = tape.gradient(loss, weights)
-        self._optimizers[0].apply(gradients, self._discriminator.trainable_variables)
+                real = network(batch, training=True)
+                fake = network(samples, training=True)
+            if section.interpolation_penalty:
+                shape = [tf.shape(batch)[0]] + [1] * (len(batch.shape) - 1)
+                between = batch + tf.random.stateless_uniform(shape, seed) * (samples - batch)
+                slope = objectives.slope_penalty(_with_input_gradient(network, between)[1])
+                penalty += section.interpolation_penalty * slope
+            loss = self._value(real, fake)[0] + penalty
+        gradients = tape.gradient(loss, _values(network))
+        self._optimizers[0].apply(gradients, network.trainable_variables)
         return loss
 
     def _update_average(self, step: Tensor) -> None:
@@ -125,7 +137,19 @@ class GanLearner:
         position = tf.cast(step, tf.float32)
         decay = tf.minimum(self._section.ema_decay, (1 + position) / (10 + position))
         for average, current in zip(self.average.variables, self._generator.variables, strict=True):
-            average.value.assign(decay * average.value + (1 - decay) * current.value)
+            if average.value.dtype.is_floating:  # the state of dropout is none
+                average.value.assign(decay * average.value + (1 - decay) * current.value)
+
+
+def _of_the_discriminator(section: Gan) -> Architecture:
+    return Architecture(
+        network=section.network,
+        hidden=section.hidden,
+        cell=section.cell,
+        resampling=section.resampling,
+        normalization=section.discriminator_normalization,
+        dropout=section.discriminator_dropout,
+    )
 
 
 def draw_noise(mixture: Mixture | None, noise_size: int, size: Tensor, seed: Tensor) -> Any:
@@ -145,7 +169,7 @@ def plan(config: Config) -> training.Plan:
     return training.Plan(
         stage="train_gan",
         seed=config.seed + 1,
-        batch_size=section.batch_size,
+        batch_size=section.batch_size * section.discriminator_steps,
         steps=section.steps,
         validate_every=max(1, section.steps // 50),
         patience=None,

@@ -123,6 +123,12 @@ def sample_mixture(mixture: Mixture, size: Any, seed: Any) -> Any:
     return tf.gather(tf.constant(mixture.means), component) + tf.linalg.matvec(factors, normal)
 
 
+def no_whitening(size: int) -> Whitening:
+    """Leaves codes as they are: the codes of a variational autoencoder are near N(0, I) themselves."""
+    identity = np.eye(size, dtype=np.float32)
+    return Whitening(np.zeros(size, np.float32), identity, identity)
+
+
 def save_arrays(path: Path, record: Whitening | Mixture) -> None:
     """Write a record's arrays as one .npz."""
     np.savez(path, **vars(record))

@@ -1,118 +1,173 @@
 """Encoder, decoder, generator, discriminator: functional Keras models of built-in layers.
 
 Shapes in docstrings leave out the batch. Every weight is initialised from the seed given, so two
-calls with the same arguments return equal networks.
+calls with the same arguments return equal networks. What they are built of is told by an
+`Architecture` of the configuration; `hidden` always runs from the data to the code.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import layers
+
+from aegan.config_training import Architecture
 
 Tensor = Any
 Shape = tuple[int, ...]
 
+MOST_UNROLLED = 64  # time steps; an unrolled recurrent layer is faster and compiles for longer
+SLOPE = 0.2  # of the leaky ReLU below zero
 
-def encoder(network: str, shape: Shape, hidden: Sequence[int], latent_size: int, seed: int) -> Any:
+
+def encoder(architecture: Architecture, shape: Shape, latent_size: int, seed: int) -> Any:
     """[*shape] in normalised units to [latent_size]."""
+    return variational_encoder(architecture, shape, latent_size, seed)[0]
+
+
+def variational_encoder(
+    architecture: Architecture, shape: Shape, latent_size: int, seed: int
+) -> tuple[Any, Any]:
+    """Two networks of one body: [*shape] to the mean code [latent_size], and to it and the log variance.
+
+    Kingma & Welling 2013: the code of x is N(mean, exp(log variance)).
+    """
     inputs = keras.Input(shape, name="example")
     seeds = itertools.count(seed)
-    x = _downward(network, inputs, hidden, seeds)
+    x = _downward(architecture, inputs, seeds)
     codes = layers.Dense(latent_size, kernel_initializer=_glorot(seeds), name="code")(x)
-    return keras.Model(inputs, codes, name="encoder")
+    log_variance = layers.Dense(latent_size, kernel_initializer="zeros", name="log_variance")(x)
+    both = keras.Model(inputs, [codes, log_variance], name="variational_encoder")
+    return keras.Model(inputs, codes, name="encoder"), both
 
 
 def decoder(
-    network: str, shape: Shape, hidden: Sequence[int], latent_size: int, output: str, seed: int
+    architecture: Architecture, shape: Shape, latent_size: int, output: str, seed: int
 ) -> Any:
     """[latent_size] to [*shape] in normalised units.
 
     Args:
-        network: `dense` or `conv`.
+        architecture: of the encoder; the decoder mirrors it.
         shape: shape of one example.
-        hidden: of the encoder; the decoder mirrors it.
         latent_size: size of the code.
         output: activation of the last layer: `sigmoid` for data in [0, 1], else `linear`.
         seed: of the initial weights.
     """
     inputs = keras.Input((latent_size,), name="code")
-    outputs = _upward(network, inputs, shape, hidden[::-1], output, itertools.count(seed))
+    outputs = _upward(architecture, inputs, shape, output, itertools.count(seed))
     return keras.Model(inputs, outputs, name="decoder")
 
 
 def generator(
-    network: str, shape: Shape, hidden: Sequence[int], noise_size: int, output: str, seed: int
+    architecture: Architecture, shape: Shape, noise_size: int, output: str, seed: int
 ) -> Any:
     """Noise [noise_size] ~ N(0, I) to an example or code [*shape]."""
     inputs = keras.Input((noise_size,), name="noise")
-    outputs = _upward(
-        network, inputs, shape, hidden, output, itertools.count(seed), normalize=network == "conv"
-    )
+    outputs = _upward(architecture, inputs, shape, output, itertools.count(seed))
     return keras.Model(inputs, outputs, name="generator")
 
 
-def refiner(code_size: int, hidden: Sequence[int], noise_size: int, seed: int) -> Any:
+def refiner(architecture: Architecture, code_size: int, noise_size: int, seed: int) -> Any:
     """A draw from a mixture [code_size] and noise [noise_size] to a code [code_size].
 
     G(z, e) = z + MLP(z, e), the last layer initialised to zero: training starts at the mixture.
     """
     start = keras.Input((code_size,), name="start")
     noise = keras.Input((noise_size,), name="noise")
-    seeds = itertools.count(seed)
     x = layers.Concatenate()([start, noise])
-    x = _dense_layers(x, hidden, seeds)
+    x = _dense(architecture, x, architecture.hidden[::-1], itertools.count(seed))
     step = layers.Dense(code_size, kernel_initializer="zeros", name="step")(x)
     return keras.Model([start, noise], layers.Add()([start, step]), name="generator")
 
 
-def discriminator(network: str, shape: Shape, hidden: Sequence[int], seed: int) -> Any:
-    """An example or code [*shape] to one logit [1]: large for real."""
+def discriminator(
+    architecture: Architecture, shape: Shape, seed: int, *, spectral: bool = False
+) -> Any:
+    """An example or code [*shape] to one logit [1]: large for real.
+
+    Args:
+        architecture: what it is built of.
+        shape: of one example or code.
+        seed: of the initial weights.
+        spectral: divide each weight matrix by its largest singular value (Miyato et al. 2018).
+    """
     inputs = keras.Input(shape, name="example")
     seeds = itertools.count(seed)
-    x = _downward(network, inputs, hidden, seeds)
-    logit = layers.Dense(1, kernel_initializer=_glorot(seeds), name="logit")(x)
-    return keras.Model(inputs, logit, name="discriminator")
+    x = _downward(architecture, inputs, seeds, spectral=spectral)
+    last = layers.Dense(1, kernel_initializer=_glorot(seeds), name="logit")
+    logit = (layers.SpectralNormalization(last) if spectral else last)(x)
+    model = keras.Model(inputs, logit, name="discriminator")
+    for layer in model.layers:
+        if isinstance(layer, layers.SpectralNormalization):  # Keras gives its start no seed
+            start = keras.random.normal(layer.vector_u.shape, seed=next(seeds))
+            layer.vector_u.assign(start)
+    return model
 
 
 def classifier(network: str, shape: Shape, num_classes: int, feature_size: int, seed: int) -> Any:
     """An example [*shape] to (features [feature_size], logits [num_classes])."""
     inputs = keras.Input(shape, name="example")
     seeds = itertools.count(seed)
-    x = _downward(network, inputs, (32, 64) if network == "conv" else (256, 128), seeds)
+    hidden = [32, 64] if network == "conv" else [256, 128]
+    x = _downward(
+        Architecture.model_validate({"network": network, "hidden": hidden}), inputs, seeds
+    )
     x = layers.Dense(feature_size, kernel_initializer=_he(seeds))(x)
-    features = layers.LeakyReLU(negative_slope=0.2, name="features")(x)
+    features = layers.LeakyReLU(negative_slope=SLOPE, name="features")(x)
     logits = layers.Dense(num_classes, kernel_initializer=_glorot(seeds), name="logits")(features)
     return keras.Model(inputs, [features, logits], name="classifier")
 
 
-def _downward(network: str, x: Tensor, hidden: Sequence[int], seeds: Iterator[int]) -> Tensor:
-    if network == "dense":
-        return _dense_layers(layers.Flatten()(x), hidden, seeds)
-    for filters in hidden:
-        x = layers.Conv2D(filters, 4, 2, "same", kernel_initializer=_he(seeds))(x)
-        x = layers.LeakyReLU(negative_slope=0.2)(x)
+def reseed_dropout(models: Iterable[Any], seed: Tensor) -> None:
+    """Make what dropout layers draw next a function of a [2] int32 seed, not of earlier draws."""
+    generators = (getattr(layer, "seed_generator", None) for m in models for layer in m.layers)
+    for index, generator in enumerate(g for g in generators if g is not None):
+        state = generator.state.value
+        state.assign(tf.cast(tf.random.fold_in(seed, index), state.dtype))
+
+
+def _downward(
+    architecture: Architecture, x: Tensor, seeds: Iterator[int], *, spectral: bool = False
+) -> Tensor:
+    """An example to a flat vector."""
+    hidden = architecture.hidden
+    if architecture.network == "dense":
+        return _dense(architecture, layers.Flatten()(x), hidden, seeds, spectral=spectral)
+    for index, size in enumerate(hidden):
+        if architecture.network == "recurrent":
+            x = _recurrent(architecture, size, x, seeds, sequences=index < len(hidden) - 1)
+            x = _dropout(architecture, _normalize(architecture, x), seeds)
+            continue
+        smooth = architecture.resampling == "bilinear"
+        kernel, stride = (3, 1) if smooth else (4, 2)
+        layer = layers.Conv2D(size, kernel, stride, "same", kernel_initializer=_he(seeds))
+        x = (layers.SpectralNormalization(layer) if spectral else layer)(x)
+        x = layers.AveragePooling2D(2, padding="same")(x) if smooth else x
+        x = layers.LeakyReLU(negative_slope=SLOPE)(_normalize(architecture, x))
+        x = _dropout(architecture, x, seeds)
     return layers.Flatten()(x)
 
 
 def _upward(
-    network: str,
-    x: Tensor,
-    shape: Shape,
-    hidden: Sequence[int],
-    output: str,
-    seeds: Iterator[int],
-    *,
-    normalize: bool = False,
+    architecture: Architecture, x: Tensor, shape: Shape, output: str, seeds: Iterator[int]
 ) -> Tensor:
-    if network == "dense":
-        x = _dense_layers(x, hidden, seeds)
+    """A flat vector to an example."""
+    hidden = architecture.hidden[::-1]
+    if architecture.network == "dense":
+        x = _dense(architecture, x, hidden, seeds)
         x = layers.Dense(math.prod(shape), output, kernel_initializer=_glorot(seeds))(x)
         return layers.Reshape(shape)(x)
+    if architecture.network == "recurrent":
+        x = layers.RepeatVector(shape[0])(x)
+        for units in hidden:
+            x = _recurrent(architecture, units, x, seeds, sequences=True)
+            x = _dropout(architecture, _normalize(architecture, x), seeds)
+        return layers.Dense(shape[1], output, kernel_initializer=_glorot(seeds))(x)
     # Start so small that doubling reaches the image or slightly more, then crop to it: any H, W.
     height, width, channels = shape
     scale = 2 ** len(hidden)
@@ -120,12 +175,14 @@ def _upward(
     x = layers.Dense(rows * columns * hidden[0], kernel_initializer=_he(seeds))(x)
     x = layers.Reshape((rows, columns, hidden[0]))(x)
     for filters in hidden:
-        if normalize:
-            # Statistics of one sample only: no state to average, no leak between samples.
-            x = layers.GroupNormalization(math.gcd(8, x.shape[-1]))(x)
-        x = layers.LeakyReLU(negative_slope=0.2)(x)
-        x = layers.Conv2DTranspose(filters, 4, 2, "same", kernel_initializer=_he(seeds))(x)
-    x = layers.LeakyReLU(negative_slope=0.2)(x)
+        x = layers.LeakyReLU(negative_slope=SLOPE)(_normalize(architecture, x))
+        x = _dropout(architecture, x, seeds)
+        if architecture.resampling == "bilinear":
+            x = layers.UpSampling2D(2, interpolation="bilinear")(x)
+            x = layers.Conv2D(filters, 3, 1, "same", kernel_initializer=_he(seeds))(x)
+        else:
+            x = layers.Conv2DTranspose(filters, 4, 2, "same", kernel_initializer=_he(seeds))(x)
+    x = layers.LeakyReLU(negative_slope=SLOPE)(x)
     x = layers.Conv2D(channels, 3, 1, "same", activation=output, kernel_initializer=_glorot(seeds))(
         x
     )
@@ -134,11 +191,52 @@ def _upward(
     )(x)
 
 
-def _dense_layers(x: Tensor, hidden: Sequence[int], seeds: Iterator[int]) -> Tensor:
+def _dense(
+    architecture: Architecture,
+    x: Tensor,
+    hidden: list[int],
+    seeds: Iterator[int],
+    *,
+    spectral: bool = False,
+) -> Tensor:
     for units in hidden:
-        x = layers.Dense(units, kernel_initializer=_he(seeds))(x)
-        x = layers.LeakyReLU(negative_slope=0.2)(x)
+        layer = layers.Dense(units, kernel_initializer=_he(seeds))
+        x = (layers.SpectralNormalization(layer) if spectral else layer)(x)
+        x = layers.LeakyReLU(negative_slope=SLOPE)(_normalize(architecture, x))
+        x = _dropout(architecture, x, seeds)
     return x
+
+
+def _recurrent(
+    architecture: Architecture, units: int, x: Tensor, seeds: Iterator[int], *, sequences: bool
+) -> Tensor:
+    """A GRU (Cho et al. 2014) or LSTM (Hochreiter & Schmidhuber 1997) over [T, C]."""
+    kind = {"gru": layers.GRU, "lstm": layers.LSTM}[architecture.cell]
+    return kind(
+        units,
+        return_sequences=sequences,
+        kernel_initializer=_glorot(seeds),
+        recurrent_initializer=keras.initializers.Orthogonal(seed=next(seeds)),
+        unroll=x.shape[1] <= MOST_UNROLLED,
+        use_cudnn=False,  # cuDNN's kernels have no second derivative, which gradient penalties need
+    )(x)
+
+
+def _normalize(architecture: Architecture, x: Tensor) -> Tensor:
+    match architecture.normalization:
+        case "batch":
+            return layers.BatchNormalization()(x)
+        case "layer":
+            return layers.LayerNormalization()(x)
+        case "group":
+            return layers.GroupNormalization(math.gcd(8, x.shape[-1]))(x)
+    return x
+
+
+def _dropout(architecture: Architecture, x: Tensor, seeds: Iterator[int]) -> Tensor:
+    if not architecture.dropout:
+        return x
+    return layers.Dropout(architecture.dropout, seed=next(seeds))(x)
 
 
 def _he(seeds: Iterator[int]) -> Any:

@@ -41,6 +41,34 @@ def relativistic(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
     return tf.reduce_mean(tf.nn.softplus(fake - real)), tf.reduce_mean(tf.nn.softplus(real - fake))
 
 
+def least_squares(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """½ E[(D(x) - 1)²] + ½ E[D(G(z))²] and ½ E[(D(G(z)) - 1)²], D being the logit (Mao et al. 2017)."""
+    discriminator = tf.reduce_mean(tf.square(real - 1)) + tf.reduce_mean(tf.square(fake))
+    return discriminator / 2, tf.reduce_mean(tf.square(fake - 1)) / 2
+
+
+def hinge(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))] and -E[D(G(z))] (Lim & Ye 2017)."""
+    discriminator = tf.reduce_mean(tf.nn.relu(1 - real)) + tf.reduce_mean(tf.nn.relu(1 + fake))
+    return discriminator, -tf.reduce_mean(fake)
+
+
+def wasserstein(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """E[D(G(z))] - E[D(x)] and -E[D(G(z))], for a D of bounded slope (Arjovsky et al. 2017)."""
+    return tf.reduce_mean(fake) - tf.reduce_mean(real), -tf.reduce_mean(fake)
+
+
+def slope_penalty(gradient: Tensor) -> Tensor:
+    """Mean over the batch of (‖∂D/∂x‖ - 1)² (Gulrajani et al. 2017, equation 3)."""
+    squares = tf.reduce_sum(tf.square(gradient), axis=tuple(range(1, len(gradient.shape))))
+    return tf.reduce_mean(tf.square(tf.sqrt(squares + 1e-12) - 1))
+
+
+def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(mean, exp(log variance)) ‖ N(0, 1)) of each code: [B, D] in nats."""
+    return (tf.square(mean) + tf.exp(log_variance) - log_variance - 1) / 2
+
+
 def gradient_penalty(gradient: Tensor) -> Tensor:
     """Mean over the batch of ‖∂D/∂x‖², zero-centred (R1 on real, R2 on fake; Mescheder et al. 2018)."""
     return tf.reduce_mean(
@@ -52,4 +80,7 @@ ADVERSARIAL: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
     "minimax": minimax,
     "non_saturating": non_saturating,
     "relativistic": relativistic,
+    "least_squares": least_squares,
+    "hinge": hinge,
+    "wasserstein": wasserstein,
 }

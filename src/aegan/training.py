@@ -9,8 +9,10 @@ in another order for another number of cores; dense networks do not.)
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -90,6 +92,12 @@ def require_accelerators(count: int) -> None:
             " support (built with EXTRA=gpu) on a node with a driver, or set"
             " compute.accelerator_count to 0 to train on the CPU"
         )
+
+
+def step_seeds(seed: int, step: Tensor) -> Iterator[Tensor]:
+    """Independent [2] int32 seeds of one step, endlessly; none is that of a published sampler."""
+    base = tf.stack([tf.constant(seed, tf.int32), step])
+    return (tf.random.fold_in(base, number) for number in itertools.count(1))
 
 
 @functools.lru_cache(maxsize=2)

@@ -58,6 +58,18 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
             "gan": {"prior": "normal", "objective": "minimax"},
         },
     ),
+    "recurrent networks all through": (
+        sequences,
+        {
+            "data": {"kind": "sequence"},
+            "autoencoder": {"network": "recurrent", "hidden": [8], "steps": 200},
+            "gan": {"space": "data", "network": "recurrent", "hidden": [8], "cell": "lstm"},
+        },
+    ),
+    "a variational autoencoder with a GAN on its codes": (
+        images,
+        {"data": {"kind": "image"}, "autoencoder": {"kind": "variational", "beta": 0.001}},
+    ),
     "table, GAN on the data": (
         table,
         {"data": {"kind": "tabular"}, "gan": {"space": "data"}},
@@ -89,5 +101,6 @@ def test_from_raw_arrays_to_a_model_in_raw_units(case: str, tmp_path: Path) -> N
     report = open_store(f"{stages['evaluate'].uri}/{stages['evaluate'].attempt}/report")
     page = (report.read("report.html") or b"").decode()
     assert page.count('src="data:image/png;base64,') == 3
+    assert ("prior of the variational autoencoder" in page) == ("variational" in case)
     assert ("all labels are the same" in page) == (make is images)
     assert ("there are no labels" in page) == (make is sequences)

@@ -48,6 +48,15 @@ def test_the_coverage_decides_within_the_noise(coverages: tuple[float, float]) -
         assert "its coverage is not lower" in verdict["reason"]
 
 
+def test_of_three_only_those_within_the_noise_are_compared_by_coverage() -> None:
+    scores = {
+        "gan": _repeats(AROUND_1, 0.5),
+        "mixture": _repeats(JUST_WITHIN, 0.6),
+        "prior": _repeats(JUST_BEYOND, 0.9),
+    }
+    assert choose(scores)["selected"] == "mixture"
+
+
 def test_the_first_of_two_equals_is_chosen() -> None:
     scores = {name: _repeats(AROUND_1, 0.5) for name in ("gan", "mixture")}
     assert choose(scores)["selected"] == "gan"

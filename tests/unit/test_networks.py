@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from aegan import gan, latent, networks, training
+from aegan import gan, latent, networks, objectives, training
 from aegan.autoencoder import AutoencoderLearner, plan
 from aegan.checkpoints import Checkpoints
 from aegan.config import Config
 from aegan.config_file import validate
+from aegan.config_training import Architecture
 from aegan.errors import TrainingError
 from aegan.objectives import ADVERSARIAL, gradient_penalty
 from aegan.store import open_store
@@ -26,17 +27,35 @@ SHAPES = [
     ("conv", (8, 8, 1)),
     ("conv", (28, 28, 1)),
     ("conv", (13, 10, 3)),
+    ("recurrent", (6, 3)),
+    ("recurrent", (70, 1)),
 ]
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"normalization": "batch"},
+    {"normalization": "layer", "dropout": 0.2},
+    {"normalization": "group"},
+    {"resampling": "bilinear"},
+    {"cell": "lstm"},
+]
+
+
+def architecture(network: str, **settings: Any) -> Architecture:
+    return Architecture.model_validate({"network": network, "hidden": [8, 6]} | settings)
 
 
 def parameters(model: Any) -> list[Any]:
     return [weight.tolist() for weight in model.get_weights()]
 
 
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
 @pytest.mark.parametrize(("network", "shape"), SHAPES)
-def test_decoders_return_the_shape_that_encoders_take(network: str, shape: Any) -> None:
-    encoder = networks.encoder(network, shape, [8, 6], 5, seed=1)
-    decoder = networks.decoder(network, shape, [8, 6], 5, "sigmoid", seed=2)
+def test_decoders_return_the_shape_that_encoders_take(
+    network: str, shape: Any, variant: dict[str, Any]
+) -> None:
+    built_of = architecture(network, **variant)
+    encoder = networks.encoder(built_of, shape, 5, seed=1)
+    decoder = networks.decoder(built_of, shape, 5, "sigmoid", seed=2)
     examples = np.random.default_rng(0).random((3, *shape), np.float32)
     codes = encoder(examples)
     assert codes.shape == (3, 5)
@@ -46,24 +65,27 @@ def test_decoders_return_the_shape_that_encoders_take(network: str, shape: Any) 
     assert rebuilt.max() <= 1
 
 
+@pytest.mark.parametrize("spectral", [False, True])
 @pytest.mark.parametrize(("network", "shape"), SHAPES)
-def test_generators_make_what_discriminators_take(network: str, shape: Any) -> None:
-    generator = networks.generator(network, shape, [8, 6], 4, "linear", seed=1)
-    discriminator = networks.discriminator(network, shape, [6, 8], seed=2)
+def test_generators_make_what_discriminators_take(network: str, shape: Any, spectral: bool) -> None:
+    generator = networks.generator(architecture(network), shape, 4, "linear", seed=1)
+    discriminator = networks.discriminator(architecture(network), shape, 2, spectral=spectral)
     assert discriminator(generator(np.ones((3, 4), np.float32))).shape == (3, 1)
 
 
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
 @pytest.mark.parametrize(("network", "shape"), SHAPES)
 def test_networks_are_a_function_of_the_seed_and_of_built_in_layers(
-    network: str, shape: Any
+    network: str, shape: Any, variant: dict[str, Any]
 ) -> None:
+    built_of = architecture(network, **variant)
+
     def build(seed: int) -> list[Any]:
         return [
-            networks.encoder(network, shape, [8, 6], 5, seed),
-            networks.decoder(network, shape, [8, 6], 5, "sigmoid", seed),
-            networks.generator(network, shape, [8, 6], 4, "linear", seed),
-            networks.discriminator(network, shape, [6, 8], seed),
-            networks.classifier(network, shape, 3, 16, seed),
+            networks.encoder(built_of, shape, 5, seed),
+            networks.decoder(built_of, shape, 5, "sigmoid", seed),
+            networks.generator(built_of, shape, 4, "linear", seed),
+            networks.discriminator(built_of, shape, seed, spectral=True),
         ]
 
     for first, same, other in zip(build(1), build(1), build(2), strict=True):
@@ -74,10 +96,39 @@ def test_networks_are_a_function_of_the_seed_and_of_built_in_layers(
             assert not isinstance(layer, keras.layers.Lambda)
 
 
+def test_a_spectral_discriminator_is_bounded_in_its_slope() -> None:
+    network = networks.discriminator(architecture("dense"), (7,), 1, spectral=True)
+    x = np.random.default_rng(0).normal(size=(500, 7)).astype(np.float32)
+    for _ in range(30):  # each use in training is one step of the power iteration
+        network(x, training=True)
+    logits = network(x).numpy()[:, 0]
+    slopes = np.abs(np.diff(logits)) / np.linalg.norm(np.diff(x, axis=0), axis=1)
+    assert 0 < slopes.max() <= 1.05
+
+
+def test_dropout_depends_on_the_seed_alone() -> None:
+    network = networks.encoder(architecture("dense", dropout=0.5), (7,), 5, seed=1)
+    x = np.ones((4, 7), np.float32)
+
+    def drawn(seed: int) -> Any:
+        networks.reseed_dropout([network], tf.constant([seed, 0]))
+        return network(x, training=True).numpy()
+
+    first, other, again = drawn(1), drawn(2), drawn(1)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
 def test_a_refiner_starts_as_the_identity_on_the_mixture() -> None:
-    refiner = networks.refiner(6, [16, 16], 3, seed=0)
+    refiner = networks.refiner(architecture("dense", hidden=[16, 16]), 6, 3, seed=0)
     start = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
     assert np.array_equal(refiner([start, np.ones((5, 3), np.float32)]), start)
+
+
+def test_classifiers_are_a_function_of_the_seed() -> None:
+    first, same, other = (networks.classifier("conv", (8, 8, 1), 3, 16, s) for s in (1, 1, 2))
+    assert parameters(first) == parameters(same)
+    assert parameters(first) != parameters(other)
 
 
 @pytest.mark.parametrize("objective", sorted(ADVERSARIAL))
@@ -126,7 +177,8 @@ def distance_to_blobs(learner: Any, mixture: Any, config: Config) -> float:
 
 @pytest.mark.parametrize("objective", sorted(ADVERSARIAL))
 def test_every_objective_pulls_normal_noise_to_the_data(objective: str, tmp_path: Any) -> None:
-    settings = {"prior": "normal", "objective": objective, "hidden": [64, 64], "steps": 1500}
+    steps = {"least_squares": 3000, "wasserstein": 3000}.get(objective, 1500)  # these are slower
+    settings = {"prior": "normal", "objective": objective, "hidden": [64, 64], "steps": steps}
     settings |= {"batch_size": 128, "learning_rate": 1e-3, "ema_decay": 0.99, "gamma": 0.1}
     config = validate(tiny(gan=settings), "test")
     learner = gan.GanLearner(config, (2,), None)
@@ -146,17 +198,118 @@ def test_a_refined_mixture_ends_nearer_to_the_data_than_it_started(tmp_path: Any
     assert distance_to_blobs(learner, mixture, config) < before / 3
 
 
-@pytest.mark.parametrize("network", ["dense", "conv"])
-def test_gans_on_images_themselves_train_to_finite_losses(network: str, tmp_path: Any) -> None:
+GANS: list[dict[str, Any]] = [
+    {"network": "dense"},
+    {"network": "conv"},
+    {"network": "conv", "resampling": "bilinear", "normalization": "batch"},
+    {"network": "conv", "objective": "relativistic", "gamma": 1.0},
+    {"network": "conv", "objective": "wasserstein", "discriminator_normalization": "layer"},
+    {"objective": "hinge", "spectral_normalization": True, "discriminator_steps": 3},
+    {"discriminator_dropout": 0.3, "dropout": 0.1, "discriminator_learning_rate": 4e-4},
+    {"discriminator_normalization": "batch", "clip": "global_norm", "warmup_steps": 10},
+    {"network": "recurrent", "objective": "relativistic", "gamma": 0.1},
+    {"network": "recurrent", "cell": "lstm", "objective": "least_squares"},
+]
+
+
+@pytest.mark.parametrize("settings", GANS, ids=str)
+def test_gans_on_the_data_itself_train_to_finite_losses(
+    settings: dict[str, Any], tmp_path: Any
+) -> None:
     from sklearn.datasets import load_digits
 
-    images = (load_digits().images / 16).astype(np.float32)[..., np.newaxis]
-    settings = {"space": "data", "network": network, "hidden": [16, 8], "steps": 60}
-    config = validate(tiny(gan=settings), "test")
-    learner, history = train_gan(config, images, None, tmp_path)
+    examples = (load_digits().images / 16).astype(np.float32)
+    kind = "sequence" if settings.get("network") == "recurrent" else "image"
+    examples = examples if kind == "sequence" else examples[..., np.newaxis]
+    settings = {"space": "data", "hidden": [16, 8], "steps": 60} | settings
+    config = validate(tiny(gan=settings, data={"source": "x", "kind": kind}), "test")
+    learner, history = train_gan(config, examples, None, tmp_path)
     assert all(np.isfinite(list(record.values())).all() for record in history)
     drawn = learner.average(gan.draw_noise(None, config.gan.noise_size, 4, tf.constant([1, 1])))
-    assert drawn.shape == (4, 8, 8, 1)
+    assert drawn.shape == (4, *examples.shape[1:])
+
+
+def test_a_step_of_several_discriminator_steps_takes_as_many_batches() -> None:
+    config = validate(tiny(gan={"discriminator_steps": 3, "batch_size": 50}), "test")
+    assert gan.plan(config).batch_size == 150
+
+
+KINDS: list[dict[str, Any]] = [
+    {},
+    {"kind": "denoising"},
+    {"kind": "denoising", "noise": "masking"},
+    {"kind": "variational", "beta": 0.001},
+    {"kind": "variational", "beta": 0.001, "free_bits": 0.1},
+    {"sparsity": 0.001},
+    {"contraction": 0.001},
+    {"kind": "variational", "beta": 0.001, "contraction": 0.001, "sparsity": 0.001},
+    {"normalization": "layer", "dropout": 0.1},
+]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("network", ["dense", "conv", "recurrent"])
+def test_every_kind_of_autoencoder_learns(
+    kind: dict[str, Any], network: str, tmp_path: Any
+) -> None:
+    examples = np.random.default_rng(0).random((256, 8, 8, 1), np.float32)
+    examples[:, 4:] = examples[:, :4]  # half of it is redundant
+    data = {"source": "x", "kind": "image"}
+    if network == "recurrent":
+        examples, data = examples[..., 0], {"source": "x", "kind": "sequence"}
+    section = {"network": network, "hidden": [16, 8], "steps": 90, "validate_every": 30} | kind
+    config = validate(tiny(autoencoder=section, data=data), "test")
+    learner = AutoencoderLearner(config, examples.shape[1:], examples[:64])
+    before = learner.validate()
+    checkpoints = Checkpoints(open_store(str(tmp_path)), "checkpoints", "train_autoencoder")
+    history = training.train(learner, examples, plan(config), checkpoints)
+    assert learner.validate() == pytest.approx(min(r["validation_loss"] for r in history))
+    assert learner.validate() < before
+    assert learner.decoder(learner.encoder(examples[:3])).shape == (3, *examples.shape[1:])
+
+
+@pytest.mark.parametrize("kind", [{"kind": "variational"}, {"kind": "denoising", "dropout": 0.2}])
+def test_noise_of_a_step_depends_on_the_seed_and_the_step_alone(kind: dict[str, Any]) -> None:
+    examples = np.random.default_rng(0).random((64, 8, 8, 1), np.float32)
+    config = validate(tiny(autoencoder=kind), "test")
+
+    def losses(steps: list[int]) -> list[float]:
+        learner = AutoencoderLearner(config, examples.shape[1:], examples)
+        weights = [weight.numpy() for weight in learner.state()]
+        found = []
+        for step in steps:
+            for variable, weight in zip(learner.state(), weights, strict=True):
+                variable.assign(weight)
+            found.append(float(learner.update(tf.constant(examples), tf.constant(step))["loss"]))
+        return found
+
+    first, second, third = losses([0, 1, 0])
+    assert first == third
+    assert first != second
+    assert losses([1]) == [second]
+
+
+def test_the_contraction_is_the_squared_norm_of_the_jacobian() -> None:
+    examples = np.random.default_rng(0).random((32, 5), np.float32)
+    data = {"source": "x", "kind": "tabular"}
+    config = validate(tiny(autoencoder={"contraction": 5.0, "latent_size": 3}, data=data), "test")
+    learner = AutoencoderLearner(config, (5,), examples)
+    with tf.GradientTape() as tape:
+        x = tf.constant(examples)
+        tape.watch(x)
+        codes = learner.encoder(x)
+    jacobian = tape.batch_jacobian(codes, x)
+    expected = float(tf.reduce_mean(tf.reduce_sum(tf.square(jacobian), axis=(1, 2))))
+    estimates = [float(learner._losses(x, tf.constant([7, i]))["contraction"]) for i in range(400)]
+    assert np.mean(estimates) == pytest.approx(expected, rel=0.03)
+
+
+def test_the_divergence_is_that_of_normal_distributions() -> None:
+    mean, log_variance = tf.constant([[0.0, 1.5]]), tf.constant([[0.0, -1.0]])
+    found = objectives.divergence(mean, log_variance).numpy()
+    deviation = np.exp(-0.5)
+    expected = -np.log(deviation) + (deviation**2 + 1.5**2) / 2 - 0.5
+    assert found.tolist() == [[0.0, pytest.approx(expected, rel=1e-6)]]
 
 
 @pytest.mark.parametrize("network", ["dense", "conv"])

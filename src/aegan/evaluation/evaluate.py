@@ -17,11 +17,10 @@ from aegan.evaluation import gate
 from aegan.evaluation.features import feature_extractor
 from aegan.evaluation.metrics import frechet_distance, manifold_scores
 from aegan.narration import narrate
+from aegan.samplers import GAUSSIAN, candidates
 
 Array = np.ndarray[Any, Any]
 
-SAMPLERS = ("gan", "mixture")
-"""Candidates for publication; `gaussian` is the trivial baseline."""
 REPEATS = 3
 SHOWN = 64
 
@@ -61,7 +60,8 @@ def evaluate(config: Config, dataset: Dataset, autoencoder: Path, gan: Path) -> 
     extract, features = feature_extractor(dataset, config)
     narrate("evaluate", "info", features)
     samplers = {
-        name: _sampler(gan / "candidates" / name, dataset) for name in (*SAMPLERS, "gaussian")
+        name: _sampler(gan / "candidates" / name, dataset)
+        for name in (*candidates(config), GAUSSIAN)
     }
     choice = _choose(config, dataset, samplers, extract)
     narrate("evaluate", "info", f"selected the {choice['selected']}: {choice['reason']}")
@@ -134,7 +134,7 @@ def _choose(
             _scores(real, extract(samplers[name](count, seed)), config)
             for seed in _seeds(config)[1:]
         ]
-        for name in SAMPLERS
+        for name in candidates(config)
     }
     return gate.choose(scores)
 

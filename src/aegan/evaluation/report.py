@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import aegan
+from aegan import samplers
 from aegan.config import Config
 from aegan.data.dataset import SPLITS, Dataset
 from aegan.evaluation import figures
@@ -43,9 +44,8 @@ def render(
     environment.filters["short"] = _short
     metrics, verdict = evaluation.metrics, evaluation.verdict
     names = _names(config)
-    samples, num_samples = _picture(evaluation.samples)
+    pictures, num_samples = _picture(evaluation.samples)
     pairs = _alternate(evaluation.originals, evaluation.reconstructions)
-    order = ("gan", "mixture", "gaussian", "reconstructions", "real_train")
     return environment.from_string(source).render(
         name=config.name,
         seed=config.seed,
@@ -58,13 +58,13 @@ def render(
         headline=metrics["headline"],
         latent_size=config.autoencoder.latent_size,
         method=config.normalize.method,
-        table=[(key, metrics["generation"][key]) for key in order],
+        table=[(key, metrics["generation"][key]) for key in names if key in metrics["generation"]],
         columns=COLUMNS,
         compared=f"{metrics['examples_compared']:,}",
         features=metrics["features"],
         neighbours=metrics["neighbours"],
         num_samples=num_samples,
-        samples=figures.data_uri(samples),
+        samples=figures.data_uri(pictures),
         reconstructions=figures.data_uri(_picture(pairs)[0]),
         curves=figures.data_uri(figures.curves(histories)),
     )
@@ -72,13 +72,8 @@ def render(
 
 def _names(config: Config) -> dict[str, str]:
     where = "on codes" if config.gan.space == "latent" else "on the data"
-    return {
-        "gan": f"GAN {where} ({config.gan.objective.replace('_', '-')}, {config.gan.prior} prior)",
-        "mixture": "Gaussian mixture on codes",
-        "gaussian": "single Gaussian on codes",
-        "reconstructions": "reconstructions of the test examples",
-        "real_train": "real training data",
-    }
+    recipe = f"{config.gan.objective.replace('_', '-')}, {config.gan.prior} prior"
+    return samplers.TITLES | {samplers.GAN: f"GAN {where} ({recipe})"}
 
 
 def _picture(examples: Array) -> tuple[bytes, int]:

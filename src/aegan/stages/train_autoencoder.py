@@ -60,7 +60,7 @@ def run(config: str, root: str, dataset_uri: str, *, fresh: str = "") -> StageRe
             export.save_autoencoder(exported, output / "serving" / "autoencoder" / "1")
             return {
                 "steps": int(history[-1]["step"]),
-                "validation_mse": min(record["validation_loss"] for record in history),
+                "validation_loss": min(record["validation_loss"] for record in history),
             }
 
     def clean_up() -> None:

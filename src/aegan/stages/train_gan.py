@@ -98,18 +98,21 @@ def _save_candidates(
     dataset: Dataset,
     output: Path,
 ) -> None:
-    """Export the two samplers of which the better is published, and the trivial one beside them."""
-    from aegan import export, latent
+    """Export the samplers of which the best is published, and the trivial one beside them."""
+    from aegan import export, latent, samplers
 
     section = settings.gan
     start = mixture if section.prior == "mixture" else None
     decoding: tuple[Any, Any] = to_examples if section.space == "latent" else (None, None)
-    one_gaussian = latent.standard_gaussian(mixture.means.shape[1])
-    candidates: dict[str, tuple[Any, Any, int, Any, Any]] = {
-        "gan": (learner.average, start, section.noise_size, *decoding),
-        "mixture": (None, mixture, section.noise_size, *to_examples),
-        "gaussian": (None, one_gaussian, section.noise_size, *to_examples),
+    latent_size = mixture.means.shape[1]
+    one_gaussian = latent.standard_gaussian(latent_size)
+    as_they_are = latent.no_whitening(latent_size)
+    parts: dict[str, tuple[Any, Any, int, Any, Any]] = {
+        samplers.GAN: (learner.average, start, section.noise_size, *decoding),
+        samplers.MIXTURE: (None, mixture, section.noise_size, *to_examples),
+        samplers.PRIOR: (None, one_gaussian, section.noise_size, as_they_are, to_examples[1]),
+        samplers.GAUSSIAN: (None, one_gaussian, section.noise_size, *to_examples),
     }
-    for name, parts in candidates.items():
-        exported = export.GeneratorExport(*parts, dataset.normalizer)
+    for name in (*samplers.candidates(settings), samplers.GAUSSIAN):
+        exported = export.GeneratorExport(*parts[name], dataset.normalizer)
         export.save_generator(exported, output / "candidates" / name)

@@ -1,0 +1,149 @@
+"""How the autoencoder and the GAN are built and trained: the sections `autoencoder` and `gan`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from aegan.config_types import Count, Fraction, PositiveFloat, PositiveInt, Section, Share, Weight
+
+Normalization = Literal["none", "batch", "layer", "group"]
+
+
+class Architecture(Section):
+    """What a network is built of."""
+
+    network: Literal["dense", "conv", "recurrent"] = "dense"
+    """`conv` is for images, `recurrent` for sequences, `dense` for anything."""
+    hidden: list[PositiveInt] = Field(default=[512, 256], min_length=1)
+    """From the data inwards: units of each dense or recurrent layer, or filters of each halving of the
+    resolution (conv). What leads outwards mirrors it."""
+    cell: Literal["gru", "lstm"] = "gru"
+    """Of recurrent layers."""
+    resampling: Literal["strided", "bilinear"] = "strided"
+    """How conv layers change the resolution: strided convolutions, or convolutions and interpolation."""
+    normalization: Normalization = "none"
+    """After each hidden layer."""
+    dropout: Share = 0.0
+    """Share of each hidden layer's outputs that is dropped in training."""
+
+
+class Training(Architecture):
+    """What the two training stages share."""
+
+    batch_size: PositiveInt = 256
+    steps: PositiveInt = 5000
+    optimizer: Literal["adam", "sgd", "rmsprop"] = "adam"
+    """With `weight_decay`, `adam` is AdamW."""
+    learning_rate: PositiveFloat = 1e-3
+    schedule: Literal["constant", "cosine", "step"] = "cosine"
+    """Over the budget of steps: `cosine` decays the learning rate to zero, `step` multiplies it by
+    `step_factor` every `step_every` steps."""
+    warmup_steps: Count = 0
+    """Steps in which the learning rate rises to its highest."""
+    step_every: PositiveInt | None = None
+    """None: a third of the budget."""
+    step_factor: Fraction = 0.1
+    weight_decay: Share = 0.0
+    """Decoupled weight decay (Loshchilov & Hutter 2017)."""
+    momentum: Share = 0.0
+    """Of `sgd` and `rmsprop`."""
+    nesterov: bool = False
+    """Nesterov's momentum, for `sgd`."""
+    beta_1: Share = 0.9
+    """Adam's decay of the first moment."""
+    beta_2: Share = 0.999
+    """Adam's decay of the second moment."""
+    clip: Literal["none", "value", "norm", "global_norm"] = "none"
+    """Against exploding gradients: bounds each value, the norm of each weight's gradient, or of all."""
+    clip_at: PositiveFloat = 1.0
+    checkpoint_seconds: PositiveFloat = 60.0
+    """Wall-clock seconds between checkpoints."""
+    compiler: Literal["auto", "xla", "graph"] = "auto"
+    """`auto` picks the faster for the network and the device (see `training.use_xla`)."""
+
+
+class Autoencoder(Training):
+    """The autoencoder: minimises the mean squared error between x and decode(encode(x))."""
+
+    kind: Literal["plain", "denoising", "variational"] = "plain"
+    """`denoising` encodes a corrupted x (Vincent et al. 2008); `variational` draws the code from
+    N(mean, variance) and keeps that near N(0, I) (Kingma & Welling 2013)."""
+    latent_size: PositiveInt = 32
+    noise: Literal["gaussian", "masking"] = "gaussian"
+    """How `denoising` corrupts: adds normal noise, or sets values to zero."""
+    noise_level: PositiveFloat = 0.3
+    """Deviation of the normal noise in normalised units, or the share of values that is masked."""
+    beta: Weight = 0.02
+    """Weight of the divergence of a `variational` code from N(0, I); 1 is the bound on the likelihood
+    for a decoder of variance 1, and images in [0, 1] are known far better than that."""
+    free_bits: Weight = 0.0
+    """Nats of each code that cost nothing (Kingma et al. 2016)."""
+    sparsity: Weight = 0.0
+    """Weight of the mean absolute code."""
+    contraction: Weight = 0.0
+    """Weight of the squared norm of the encoder's Jacobian (Rifai et al. 2011), divided by the number of
+    values in an example."""
+    validate_every: PositiveInt = 200
+    """Steps between evaluations of the validation loss."""
+    patience: PositiveInt | None = None
+    """Stop after this many evaluations without a better validation loss; none: never."""
+
+
+class Gan(Training):
+    """The generative adversarial network, on the autoencoder's codes or on the data itself."""
+
+    space: Literal["latent", "data"] = "latent"
+    prior: Literal["mixture", "normal"] = "mixture"
+    """What the generator starts from: a Gaussian mixture fitted to the codes, or N(0, I)."""
+    components: PositiveInt = 50
+    """Components of the Gaussian mixture (also the baseline that the GAN has to beat)."""
+    noise_size: PositiveInt = 16
+    """Normal dimensions drawn besides the mixture's, or all of them with `prior: normal`."""
+    hidden: list[PositiveInt] = Field(default=[256, 256, 256], min_length=1)
+    """As in `autoencoder`; of the discriminator, and of the generator the other way round."""
+    objective: Literal[
+        "relativistic", "minimax", "non_saturating", "least_squares", "hinge", "wasserstein"
+    ] = "relativistic"
+    gamma: Weight = 0.3
+    """Weight of the zero-centred gradient penalties R1 and R2 on the discriminator (gamma/2 each)."""
+    interpolation_penalty: Weight = 0.0
+    """Weight of the penalty on gradients between real and generated samples whose norm is not 1
+    (Gulrajani et al. 2017)."""
+    learning_rate: PositiveFloat = 2e-4
+    beta_1: Share = 0.0
+    """Adam's decay of the first moment, for both networks."""
+    beta_2: Share = 0.99
+    """Adam's decay of the second moment, for both networks."""
+    discriminator_learning_rate: PositiveFloat | None = None
+    """None: that of the generator."""
+    discriminator_steps: PositiveInt = 1
+    """Steps of the discriminator for each one of the generator, each on a batch of its own."""
+    discriminator_normalization: Normalization = "none"
+    discriminator_dropout: Share = 0.0
+    spectral_normalization: bool = False
+    """Divides each weight matrix of the discriminator by its largest singular value (Miyato et al.
+    2018)."""
+    ema_decay: Share = 0.999
+    """Decay of the moving average of the generator's weights, which is what is published."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_choice(cls, values: Any) -> Any:
+        """What goes with a choice unless it is set: no mixture in data space, one penalty at a time."""
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        if values.get("space") == "data":
+            values.setdefault("prior", "normal")
+            values.setdefault("objective", "non_saturating")
+            values.setdefault("beta_1", 0.5)
+            if values.get("network") == "conv":
+                # Statistics of one sample only: no state to average, no leak between samples.
+                values.setdefault("normalization", "group")
+        if values.get("objective", "relativistic") != "relativistic":
+            values.setdefault("gamma", 0.0)
+        if values.get("objective") == "wasserstein":
+            values.setdefault("interpolation_penalty", 10.0)
+        return values
