@@ -45,9 +45,9 @@ class AutoencoderLearner:
         self._section = section = config.autoencoder
         self._seed, self._size = config.seed, math.prod(shape)
         output = "sigmoid" if config.normalize.method == "minmax" else "linear"
-        sizes = (section, shape, section.latent_size)
-        self.encoder, both = networks.variational_encoder(*sizes, config.seed * 1000)
-        self.decoder = networks.decoder(*sizes, output, config.seed * 1000 + 200)
+        sizes, seed = (section, shape, section.latent_size), config.seed * 1000
+        self.encoder, both = networks.encoders(*sizes, section.code_activation, seed)
+        self.decoder = networks.decoder(*sizes, output, seed + 200)
         self._encoder = both if section.kind == "variational" else self.encoder
         self._models = (self._encoder, self.decoder)
         self._trained = [v for model in self._models for v in model.trainable_variables]

@@ -16,9 +16,9 @@ class Architecture(Section):
 
     network: Literal["dense", "conv", "recurrent"] = "dense"
     """`conv` is for images, `recurrent` for sequences, `dense` for anything."""
-    hidden: list[PositiveInt] = Field(default=[512, 256], min_length=1)
+    hidden: list[PositiveInt] = Field(default=[512, 256])
     """From the data inwards: units of each dense or recurrent layer, or filters of each halving of the
-    resolution (conv). What leads outwards mirrors it."""
+    resolution (conv). What leads outwards mirrors it. Dense networks can do without: []."""
     cell: Literal["gru", "lstm"] = "gru"
     """Of recurrent layers."""
     resampling: Literal["strided", "bilinear"] = "strided"
@@ -71,6 +71,7 @@ class Autoencoder(Training):
     """`denoising` encodes a corrupted x (Vincent et al. 2008); `variational` draws the code from
     N(mean, variance) and keeps that near N(0, I) (Kingma & Welling 2013)."""
     latent_size: PositiveInt = 32
+    code_activation: Literal["linear", "relu"] = "linear"
     noise: Literal["gaussian", "masking"] = "gaussian"
     """How `denoising` corrupts: adds normal noise, or sets values to zero."""
     noise_level: PositiveFloat = 0.3
@@ -101,7 +102,7 @@ class Gan(Training):
     """Components of the Gaussian mixture (also the baseline that the GAN has to beat)."""
     noise_size: PositiveInt = 16
     """Normal dimensions drawn besides the mixture's, or all of them with `prior: normal`."""
-    hidden: list[PositiveInt] = Field(default=[256, 256, 256], min_length=1)
+    hidden: list[PositiveInt] = Field(default=[256, 256, 256])
     """As in `autoencoder`; of the discriminator, and of the generator the other way round."""
     objective: Literal[
         "relativistic", "minimax", "non_saturating", "least_squares", "hinge", "wasserstein"

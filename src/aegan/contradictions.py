@@ -44,6 +44,11 @@ def contradictions(config: Config) -> Iterator[Contradiction]:
                 f"`{section.network}` needs `data.kind: {needed[section.network]}`, received"
                 f" {data.kind!r}; use `dense`",
             )
+        if section.network != "dense" and not section.hidden:
+            yield Contradiction(
+                (f"{name}.hidden", f"{name}.network"),
+                f"`{section.network}` needs at least one layer; give a list such as [32, 64]",
+            )
         if section.warmup_steps >= section.steps:
             yield Contradiction(
                 (f"{name}.warmup_steps", f"{name}.steps"),
@@ -79,6 +84,12 @@ def contradictions(config: Config) -> Iterator[Contradiction]:
 
 def _of_the_autoencoder(config: Config) -> Iterator[Contradiction]:
     section = config.autoencoder
+    if section.kind == "variational" and section.code_activation != "linear":
+        yield Contradiction(
+            ("autoencoder.code_activation", "autoencoder.kind"),
+            "the code of `kind: variational` is kept near N(0, I) and must be able to be negative;"
+            " use `linear`",
+        )
     if section.kind == "denoising" and section.noise == "masking" and section.noise_level >= 1:
         yield Contradiction(
             ("autoencoder.noise_level", "autoencoder.noise"),

@@ -25,22 +25,25 @@ MOST_UNROLLED = 64  # time steps; an unrolled recurrent layer is faster and comp
 SLOPE = 0.2  # of the leaky ReLU below zero
 
 
-def encoder(architecture: Architecture, shape: Shape, latent_size: int, seed: int) -> Any:
-    """[*shape] in normalised units to [latent_size]."""
-    return variational_encoder(architecture, shape, latent_size, seed)[0]
-
-
-def variational_encoder(
-    architecture: Architecture, shape: Shape, latent_size: int, seed: int
+def encoders(
+    architecture: Architecture, shape: Shape, latent_size: int, activation: str, seed: int
 ) -> tuple[Any, Any]:
-    """Two networks of one body: [*shape] to the mean code [latent_size], and to it and the log variance.
+    """Two networks of one body: [*shape] to the code [latent_size], and to it and a log variance.
 
-    Kingma & Welling 2013: the code of x is N(mean, exp(log variance)).
+    The second is for variational autoencoders, where the code of x is N(code, exp(log variance))
+    (Kingma & Welling 2013).
+
+    Args:
+        architecture: what they are built of.
+        shape: of one example, in normalised units.
+        latent_size: size of the code.
+        activation: of the code, `linear` or `relu`.
+        seed: of the initial weights.
     """
     inputs = keras.Input(shape, name="example")
     seeds = itertools.count(seed)
     x = _downward(architecture, inputs, seeds)
-    codes = layers.Dense(latent_size, kernel_initializer=_glorot(seeds), name="code")(x)
+    codes = layers.Dense(latent_size, activation, kernel_initializer=_glorot(seeds), name="code")(x)
     log_variance = layers.Dense(latent_size, kernel_initializer="zeros", name="log_variance")(x)
     both = keras.Model(inputs, [codes, log_variance], name="variational_encoder")
     return keras.Model(inputs, codes, name="encoder"), both

@@ -54,7 +54,7 @@ def test_decoders_return_the_shape_that_encoders_take(
     network: str, shape: Any, variant: dict[str, Any]
 ) -> None:
     built_of = architecture(network, **variant)
-    encoder = networks.encoder(built_of, shape, 5, seed=1)
+    encoder, _ = networks.encoders(built_of, shape, 5, "linear", seed=1)
     decoder = networks.decoder(built_of, shape, 5, "sigmoid", seed=2)
     examples = np.random.default_rng(0).random((3, *shape), np.float32)
     codes = encoder(examples)
@@ -82,7 +82,7 @@ def test_networks_are_a_function_of_the_seed_and_of_built_in_layers(
 
     def build(seed: int) -> list[Any]:
         return [
-            networks.encoder(built_of, shape, 5, seed),
+            networks.encoders(built_of, shape, 5, "linear", seed)[1],
             networks.decoder(built_of, shape, 5, "sigmoid", seed),
             networks.generator(built_of, shape, 4, "linear", seed),
             networks.discriminator(built_of, shape, seed, spectral=True),
@@ -96,6 +96,19 @@ def test_networks_are_a_function_of_the_seed_and_of_built_in_layers(
             assert not isinstance(layer, keras.layers.Lambda)
 
 
+def test_networks_without_hidden_layers_are_one_matrix() -> None:
+    """The article's: 784 → 64 → 784, 64 → 784 and 784 → 1."""
+    built_of = architecture("dense", hidden=[])
+    encoder, _ = networks.encoders(built_of, (784,), 64, "relu", seed=1)
+    decoder = networks.decoder(built_of, (784,), 64, "sigmoid", seed=1)
+    generator = networks.generator(built_of, (784,), 64, "sigmoid", seed=1)
+    discriminator = networks.discriminator(built_of, (784,), seed=1)
+    sizes = [784 * 64 + 64, 64 * 784 + 784, 64 * 784 + 784, 784 + 1]
+    models = (encoder, decoder, generator, discriminator)
+    assert [model.count_params() for model in models] == sizes
+    assert encoder(np.random.default_rng(0).normal(size=(9, 784))).numpy().min() == 0
+
+
 def test_a_spectral_discriminator_is_bounded_in_its_slope() -> None:
     network = networks.discriminator(architecture("dense"), (7,), 1, spectral=True)
     x = np.random.default_rng(0).normal(size=(500, 7)).astype(np.float32)
@@ -107,7 +120,7 @@ def test_a_spectral_discriminator_is_bounded_in_its_slope() -> None:
 
 
 def test_dropout_depends_on_the_seed_alone() -> None:
-    network = networks.encoder(architecture("dense", dropout=0.5), (7,), 5, seed=1)
+    network, _ = networks.encoders(architecture("dense", dropout=0.5), (7,), 5, "linear", seed=1)
     x = np.ones((4, 7), np.float32)
 
     def drawn(seed: int) -> Any:
