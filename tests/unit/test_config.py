@@ -448,6 +448,38 @@ def test_the_digest_of_sections_changes_with_those_only() -> None:
             "gan.network: `conv` needs `data.kind: image`, received 'sequence'",
         ),
         (
+            {"autoencoder": {"network": "recurrent"}},
+            "autoencoder.network: `recurrent` needs `data.kind: sequence`, received 'image'",
+        ),
+        (
+            {"autoencoder": {"network": "conv", "hidden": []}},
+            "autoencoder.hidden: `conv` needs at least one layer",
+        ),
+        (
+            {"autoencoder": {"kind": "variational", "code_activation": "relu"}},
+            "autoencoder.code_activation: the code of `kind: variational` is kept near N(0, I)",
+        ),
+        (
+            {"autoencoder": {"kind": "denoising", "noise": "masking", "noise_level": 1.0}},
+            "autoencoder.noise_level: is the share of values that is masked and must be below 1",
+        ),
+        (
+            {"gan": {"steps": 100, "warmup_steps": 100}},
+            "gan.warmup_steps: must be fewer than `steps`, received 100 of 100",
+        ),
+        (
+            {"gan": {"nesterov": True}},
+            "gan.nesterov: needs `optimizer: sgd` and a `momentum` above 0",
+        ),
+        (
+            {"gan": {"discriminator_normalization": "batch"}},
+            "gan.discriminator_normalization: `batch` mixes the samples of a batch",
+        ),
+        (
+            {"gan": {"objective": "wasserstein", "interpolation_penalty": 0.0}},
+            "gan.interpolation_penalty: `objective: wasserstein` needs a discriminator whose slope",
+        ),
+        (
             {"data": {"source": "digits", "validation_fraction": 0.5, "test_fraction": 0.5}},
             "their sum must be below 1, received 1",
         ),
@@ -497,6 +529,7 @@ def test_an_image_that_cannot_move_is_accepted(image: str) -> None:
         ({"space": "data"}, ("normal", "non_saturating", 0.5, 0.0)),
         ({"space": "data", "objective": "relativistic"}, ("normal", "relativistic", 0.5, 0.3)),
         ({"space": "data", "gamma": 2.0, "beta_1": 0.9}, ("normal", "non_saturating", 0.9, 2.0)),
+        ({"objective": "hinge"}, ("mixture", "hinge", 0.0, 0.0)),
         ({"objective": "minimax", "gamma": 0.1}, ("mixture", "minimax", 0.0, 0.1)),
     ],
 )
