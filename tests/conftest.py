@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,3 +99,9 @@ def make_stages(tree: dict[str, Any], root: str) -> dict[str, Any]:
         "train_gan": generated,
         "evaluate": judged,
     }
+
+
+def heed_signals() -> None:
+    """As a command started from a terminal does, also where the tests run in the background."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)

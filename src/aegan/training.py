@@ -14,11 +14,12 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 import tensorflow as tf
 
+from aegan import interruption
 from aegan.checkpoints import Checkpoints
 from aegan.errors import TrainingError
 from aegan.narration import Progress, narrate
@@ -165,6 +166,7 @@ def train(learner: Learner, examples: Array, plan: Plan, checkpoints: Checkpoint
 
     Raises:
         TrainingError: a loss is not finite; names the step. The last checkpoint is kept.
+        SystemExit: SIGTERM or SIGINT came; a checkpoint was taken.
     """
     tf.config.experimental.enable_op_determinism()
     weights = learner.weights()
@@ -185,44 +187,51 @@ def train(learner: Learner, examples: Array, plan: Plan, checkpoints: Checkpoint
     last_checkpoint = last_record = time.monotonic()
     saved_step = step
 
-    while step < plan.steps and not _out_of_patience(plan, step, int(best_step.numpy())):
-        # Run up to the next evaluation, in programs of about PROGRAM_SECONDS.
-        next_stop = min(plan.steps, (step // plan.validate_every + 1) * plan.validate_every)
-        count = min(steps_per_call, next_stop - step)
-        indices = np.zeros((PROGRAM_STEPS, plan.batch_size), np.int32)
-        indices[:count] = batch_indices(plan.seed, len(examples), plan.batch_size, step, count)
-        start = time.monotonic()
-        before = [float(s) for s in sums]
-        bad, sums = run(tf.constant(indices), tf.constant(step), tf.constant(count), sums)
-        losses = {k: (float(s) - b) / count for k, s, b in zip(names, sums, before, strict=True)}
-        steps_per_call = _adapt(count, steps_per_call, time.monotonic() - start)
-        if int(bad) >= 0:
-            raise TrainingError(
-                f"{plan.stage}: the loss is no longer finite at step {int(bad):,}; lower"
-                f" {plan.stage.removeprefix('train_')}.learning_rate, or look for extreme values in"
-                f" the data.{' The last checkpoint is kept' if saved_step else ''}"
-            )
-        step += count
-        reporter.report(step, losses)
+    with interruption.deferred() as told_to_stop:
+        while step < plan.steps and not _out_of_patience(plan, step, int(best_step.numpy())):
+            # Run up to the next evaluation, in programs of about PROGRAM_SECONDS.
+            next_stop = min(plan.steps, (step // plan.validate_every + 1) * plan.validate_every)
+            count = min(steps_per_call, next_stop - step)
+            indices = np.zeros((PROGRAM_STEPS, plan.batch_size), np.int32)
+            indices[:count] = batch_indices(plan.seed, len(examples), plan.batch_size, step, count)
+            start = time.monotonic()
+            before = [float(s) for s in sums]
+            bad, sums = run(tf.constant(indices), tf.constant(step), tf.constant(count), sums)
+            losses = {
+                k: (float(s) - b) / count for k, s, b in zip(names, sums, before, strict=True)
+            }
+            steps_per_call = _adapt(count, steps_per_call, time.monotonic() - start)
+            if int(bad) >= 0:
+                raise TrainingError(
+                    f"{plan.stage}: the loss is no longer finite at step {int(bad):,}; lower"
+                    f" {plan.stage.removeprefix('train_')}.learning_rate, or look for extreme values in"
+                    f" the data.{' The last checkpoint is kept' if saved_step else ''}"
+                )
+            step += count
+            reporter.report(step, losses)
 
-        if step == next_stop:
-            done = step - (int(history[-1]["step"]) if history else 0)
-            record = {"step": float(step)}
-            record |= {k: float(s) / done for k, s in zip(names, sums, strict=True)}
-            validation_loss = learner.validate()
-            if validation_loss is not None:
-                record["validation_loss"] = validation_loss
-                if validation_loss < float(best_loss.numpy()):
-                    best_loss.assign(validation_loss)
-                    best_step.assign(step)
-                    _copy(weights, best)
-            now = time.monotonic()
-            record["seconds"], last_record = now - last_record, now
-            sums = [tf.zeros((), tf.float64) for _ in names]
-            history.append(record)
-        if time.monotonic() - last_checkpoint >= plan.checkpoint_seconds:
-            checkpoints.save(step, state, {"history": history, "sums": [float(s) for s in sums]})
-            last_checkpoint, saved_step = time.monotonic(), step
+            if step == next_stop:
+                done = step - (int(history[-1]["step"]) if history else 0)
+                record = {"step": float(step)}
+                record |= {k: float(s) / done for k, s in zip(names, sums, strict=True)}
+                validation_loss = learner.validate()
+                if validation_loss is not None:
+                    record["validation_loss"] = validation_loss
+                    if validation_loss < float(best_loss.numpy()):
+                        best_loss.assign(validation_loss)
+                        best_step.assign(step)
+                        _copy(weights, best)
+                now = time.monotonic()
+                record["seconds"], last_record = now - last_record, now
+                sums = [tf.zeros((), tf.float64) for _ in names]
+                history.append(record)
+            if time.monotonic() - last_checkpoint >= plan.checkpoint_seconds:
+                checkpoints.save(
+                    step, state, {"history": history, "sums": [float(s) for s in sums]}
+                )
+                last_checkpoint, saved_step = time.monotonic(), step
+            if told_to_stop:
+                _stop(plan, step, told_to_stop[0], checkpoints, state, history, sums)
 
     if step > saved_step and math.isfinite(
         plan.checkpoint_seconds
@@ -232,6 +241,24 @@ def train(learner: Learner, examples: Array, plan: Plan, checkpoints: Checkpoint
         _copy(best, weights)
         narrate(plan.stage, "info", f"kept the weights of step {int(best_step.numpy()):,}")
     return history
+
+
+def _stop(
+    plan: Plan,
+    step: int,
+    number: int,
+    checkpoints: Checkpoints,
+    state: list[Any],
+    history: History,
+    sums: list[Tensor],
+) -> NoReturn:
+    """Checkpoint and exit as a process does that the signal ended."""
+    if math.isfinite(plan.checkpoint_seconds):
+        checkpoints.save(step, state, {"history": history, "sums": [float(s) for s in sums]})
+        narrate(
+            plan.stage, "warning", f"told to stop at step {step:,}; the same command goes on there"
+        )
+    raise SystemExit(128 + number)
 
 
 def _out_of_patience(plan: Plan, step: int, best_step: int) -> bool:

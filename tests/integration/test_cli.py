@@ -22,7 +22,7 @@ import aegan
 from aegan.config import Bound
 from aegan.evaluation.gate import judge
 from aegan.model import load
-from tests.conftest import tiny
+from tests.conftest import heed_signals, tiny
 
 AEGAN = str(Path(sys.executable).with_name("aegan"))
 
@@ -202,12 +202,6 @@ def alive(group: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def heed_signals() -> None:
-    """As a command started from a terminal does, also where the tests run in the background."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def children(process: int) -> list[int]:

@@ -19,7 +19,7 @@ from aegan.checkpoints import MARKER
 from aegan.config_file import validate
 from aegan.stages import normalize, train_autoencoder
 from aegan.stages.stage import read_result
-from tests.conftest import tiny
+from tests.conftest import heed_signals, tiny
 
 RUN = """
 import sys
@@ -37,9 +37,14 @@ def slow() -> dict[str, Any]:
     return tiny(autoencoder=autoencoder, gan=gan)
 
 
-def start(config: Path, root: str, stage: str, *uris: str) -> subprocess.Popen[str]:
+def start(
+    config: Path, root: str, stage: str, *uris: str, progress_seconds: float = 3600
+) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", RUN, str(config), root, stage, *uris]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    environment = os.environ | {"AEGAN_PROGRESS_SECONDS": str(progress_seconds)}
+    return subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=heed_signals
+    )
 
 
 def kill_after_checkpoint(process: subprocess.Popen[str], root: str, number: int) -> None:
@@ -87,6 +92,31 @@ def test_killed_twice_and_resumed_gives_identical_weights(stage: str, tmp_path: 
         history = history_of(uri)
         assert [r["step"] for r in history] == sorted({r["step"] for r in history})
     for first, second in zip(found[uninterrupted], found[interrupted], strict=True):
+        assert np.array_equal(first, second)
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_told_to_stop_it_checkpoints_and_goes_on_to_the_same_weights(
+    sent: int, code: int, tmp_path: Path
+) -> None:
+    tree = tiny(autoencoder={"steps": 12_000, "checkpoint_seconds": 3600.0})
+    config = tmp_path / "config.json"
+    config.write_text(validate(tree, "stopped").to_json())
+    found = []
+    for root in (str(tmp_path / "a"), str(tmp_path / "b")):
+        uri = normalize.run(config.read_text(), root, "run").uri
+        if root.endswith("b"):
+            process = start(config, root, "train_autoencoder", uri, progress_seconds=0.05)
+            assert process.stderr is not None
+            while "progress" not in process.stderr.readline():
+                assert process.poll() is None
+            process.send_signal(sent)
+            assert "the same command goes on there" in process.communicate()[1]
+            assert process.returncode == code
+        narration = start(config, root, "train_autoencoder", uri).communicate()[1]
+        assert ("resumed at step" in narration) == root.endswith("b")
+        found.append(weights(root, narration_uri(root, "train_autoencoder")))
+    for first, second in zip(*found, strict=True):
         assert np.array_equal(first, second)
 
 
