@@ -73,37 +73,34 @@ def run_package(
     lines: list[str] = []
     run_id, record_uri = "", ""
     failed = False
-    with (
-        _recording_interruption(package, root, lambda: run_id),
-        tempfile.TemporaryDirectory(prefix="aegan-kfp-") as scratch,
-        _driver(package, {"root": root, "fresh": fresh}, scratch, progress_seconds) as process,
-    ):
-        for line in process.stdout or ():
-            lines.append(line)
-            if match := EVENT.match(line):
-                stage, event, text = match["stage"], match["event"], match["text"]
-                run_id = text if event == "run" else run_id
-                record_uri = text if event == "record" else record_uri
-                failed = failed or event == "error"
-                show(stage, event, text)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="aegan-kfp-") as scratch,
+            _driver(package, {"root": root, "fresh": fresh}, scratch, progress_seconds) as process,
+        ):
+            for line in process.stdout or ():
+                lines.append(line)
+                if match := EVENT.match(line):
+                    stage, event, text = match["stage"], match["event"], match["text"]
+                    run_id = text if event == "run" else run_id
+                    record_uri = text if event == "record" else record_uri
+                    failed = failed or event == "error"
+                    show(stage, event, text)
+    except (KeyboardInterrupt, SystemExit):
+        # What ends this process ends the exit handler, too: write the run's record in its place.
+        if run_id:
+            record.run(_default_config(package), root, run_id, "CANCELED", "interrupted")
+        raise
     if not record_uri:
         tail = "".join(lines[-LOG_TAIL_LINES:])
         raise AeganError(f"the pipeline ended without a record; the end of its log:\n{tail}")
     return _read_record(record_uri, lines, explained=failed)
 
 
-@contextlib.contextmanager
-def _recording_interruption(package: Path, root: str, run_id: Callable[[], str]) -> Iterator[None]:
-    """What ends this process ends the exit handler, too: write the run's record in its place."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        if run_id():
-            spec = next(yaml.safe_load_all(package.read_text("utf-8")))
-            parameters = spec["root"]["inputDefinitions"]["parameters"]
-            config = parameters["config"]["defaultValue"]
-            record.run(config, root, run_id(), "CANCELED", "interrupted")
-        raise
+def _default_config(package: Path) -> str:
+    spec = next(yaml.safe_load_all(package.read_text("utf-8")))
+    parameters = spec["root"]["inputDefinitions"]["parameters"]
+    return str(parameters["config"]["defaultValue"])
 
 
 def _read_record(uri: str, lines: list[str], *, explained: bool) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from aegan import networks, objectives, training
+from aegan import networks, objectives, plans, training
 from aegan.batches import in_batches
 from aegan.config import Config
 from aegan.optimizers import optimizer
@@ -53,7 +53,7 @@ class AutoencoderLearner:
         self._trained = [v for model in self._models for v in model.trainable_variables]
         self._optimizer = optimizer(section, section.learning_rate, self._trained)
         self._validation = validation
-        xla = training.use_xla(section.compiler, section.network)
+        xla = plans.use_xla(section.compiler, section.network)
         self._validate = tf.function(self._validation_losses, jit_compile=xla, autograph=False)
 
     def update(self, batch: Tensor, step: Tensor) -> dict[str, Tensor]:
@@ -84,8 +84,7 @@ class AutoencoderLearner:
         inputs = self._corrupted(batch, noise) if section.kind == "denoising" else batch
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([inputs] if section.contraction else [])
-            encoded = self._encoder(inputs, training=True)
-            codes = encoded[0] if section.kind == "variational" else encoded
+            codes, log_variance = self._encoded(inputs, training=True)
         terms = {}
         if section.contraction:
             # Hutchinson's estimate: E‖Jᵀv‖² = ‖J‖² for v of random signs.
@@ -94,15 +93,20 @@ class AutoencoderLearner:
             terms["contraction"] = section.contraction * squares / self._size
         if section.sparsity:
             terms["sparsity"] = section.sparsity * tf.reduce_mean(tf.abs(codes))
-        if section.kind == "variational":
+        if log_variance is not None:
             normal = tf.random.stateless_normal(tf.shape(codes), draw)
-            terms["divergence"] = tf.reduce_mean(self._divergence(*encoded))
-            codes = codes + tf.exp(encoded[1] / 2) * normal
+            terms["divergence"] = tf.reduce_mean(self._divergence(codes, log_variance))
+            codes = codes + tf.exp(log_variance / 2) * normal
         reconstruction = self.decoder(codes, training=True)
         error = tf.reduce_mean(objectives.mean_squared_error(batch, reconstruction))
         if not terms:
             return {"loss": error}
         return {"loss": tf.add_n([error, *terms.values()]), "reconstruction": error} | terms
+
+    def _encoded(self, inputs: Tensor, *, training: bool) -> tuple[Tensor, Tensor | None]:
+        """Codes [B, latent_size], and the log variances of variational ones."""
+        encoded = self._encoder(inputs, training=training)
+        return encoded if self._section.kind == "variational" else (encoded, None)
 
     def _divergence(self, mean: Tensor, log_variance: Tensor) -> Tensor:
         """The weighted divergence of each example's code, no less than its free bits: [B]."""
@@ -119,23 +123,18 @@ class AutoencoderLearner:
         return batch + level * tf.random.stateless_normal(tf.shape(batch), seed)
 
     def _validation_losses(self, batch: Tensor) -> Tensor:
-        encoded = self._encoder(batch)
-        variational = self._section.kind == "variational"
-        codes = encoded[0] if variational else encoded
+        codes, log_variance = self._encoded(batch, training=False)
         errors = objectives.mean_squared_error(batch, self.decoder(codes))
-        return errors + self._divergence(*encoded) if variational else errors
+        return errors if log_variance is None else errors + self._divergence(codes, log_variance)
 
 
-def plan(config: Config) -> training.Plan:
+def plan(config: Config) -> plans.Plan:
     """How the configuration says to train the autoencoder."""
     section = config.autoencoder
-    return training.Plan(
-        stage="train_autoencoder",
-        seed=config.seed,
-        batch_size=section.batch_size,
-        steps=section.steps,
+    return plans.plan_of(
+        section,
+        "train_autoencoder",
+        config.seed,
         validate_every=section.validate_every,
         patience=section.patience,
-        checkpoint_seconds=section.checkpoint_seconds,
-        xla=training.use_xla(section.compiler, section.network),
     )

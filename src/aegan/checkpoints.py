@@ -18,7 +18,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from aegan.digests import sha256, to_json
+from aegan.digests import of_files, sha256, to_json
 from aegan.narration import narrate
 from aegan.store import Store
 
@@ -43,7 +43,7 @@ class Checkpoints:
             folder = Path(scratch)
             tf.train.Checkpoint(variables=variables).write(str(folder / "state"))
             (folder / "progress.json").write_bytes(to_json(progress))
-            digests = {path.name: sha256(path) for path in folder.iterdir()}
+            digests = of_files(folder)
             self._store.upload(folder, place)
         self._store.write(f"{place}/{MARKER}", to_json({"step": step, "files": digests}))
         for older in self._superseded:

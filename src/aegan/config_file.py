@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from aegan.config import CPU_PATTERN, MEMORY_PATTERN, Bound, Config
 from aegan.contradictions import Contradiction
+from aegan.digests import to_json
 from aegan.errors import ConfigError
 from aegan.references import NAME_PATTERN
 
@@ -209,7 +210,7 @@ def json_schema() -> str:
     """JSON Schema (2020-12) of a configuration file, for editors."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     schema |= Config.model_json_schema() | {"title": "aegan configuration"}
-    return json.dumps(schema, indent=2, sort_keys=True) + "\n"
+    return to_json(schema).decode()
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ class Training(Architecture):
     checkpoint_seconds: PositiveFloat = 60.0
     """Wall-clock seconds between checkpoints."""
     compiler: Literal["auto", "xla", "graph"] = "auto"
-    """`auto` picks the faster for the network and the device (see `training.use_xla`)."""
+    """`auto` picks the faster for the network and the device (see `plans.use_xla`)."""
 
 
 class Autoencoder(Training):

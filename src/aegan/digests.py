@@ -8,11 +8,18 @@ import math
 from pathlib import Path
 from typing import Any
 
+from aegan.store import files_below
+
 
 def sha256(path: Path) -> str:
     """Digest of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def of_files(folder: Path) -> dict[str, str]:
+    """Digests of all files of a folder and its subfolders, by path below it."""
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in files_below(folder)}
 
 
 def to_json(tree: Any) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from aegan import networks, objectives, training
+from aegan import networks, objectives, plans, training
 from aegan.config import Config
 from aegan.config_training import Architecture, Gan
 from aegan.latent import Mixture, sample_mixture
@@ -163,18 +163,15 @@ def draw_noise(mixture: Mixture | None, noise_size: int, size: Tensor, seed: Ten
     return noise if mixture is None else [sample_mixture(mixture, size, second), noise]
 
 
-def plan(config: Config) -> training.Plan:
+def plan(config: Config) -> plans.Plan:
     """How the configuration says to train the GAN."""
     section = config.gan
-    return training.Plan(
-        stage="train_gan",
-        seed=config.seed + 1,
-        batch_size=section.batch_size * section.discriminator_steps,
-        steps=section.steps,
+    return plans.plan_of(
+        section,
+        "train_gan",
+        config.seed + 1,
         validate_every=max(1, section.steps // 50),
-        patience=None,
-        checkpoint_seconds=section.checkpoint_seconds,
-        xla=training.use_xla(section.compiler, section.network),
+        batches=section.discriminator_steps,
     )
 
 

@@ -95,8 +95,10 @@ class LocalStore:
                 doomed = self.root / f"{_TEMPORARY}{uuid.uuid4().hex}"
                 with contextlib.suppress(FileNotFoundError):  # someone else was faster
                     target.rename(doomed)
-                for _ in range(WRITE_ATTEMPTS):  # a file that was on its way may arrive meanwhile
+                for _ in range(WRITE_ATTEMPTS):
                     shutil.rmtree(doomed, ignore_errors=True)
+                    if not doomed.exists():  # else a file that was on its way arrived meanwhile
+                        break
             else:
                 target.unlink(missing_ok=True)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from aegan.digests import sha256
+from aegan.digests import sha256, to_json
 from aegan.errors import IntegrityError, StoreError
 from aegan.store import check_name
 
@@ -62,7 +62,7 @@ class Manifest:
                 ],
             },
         }
-        return (json.dumps(statement, indent=2, sort_keys=True) + "\n").encode()
+        return to_json(statement)
 
     def _ordered(self) -> list[str]:
         # By path component, not by character: the order the specification's reference tool uses.

@@ -103,8 +103,7 @@ def discriminator(
     seeds = itertools.count(seed)
     x = _downward(architecture, inputs, seeds, spectral=spectral)
     last = layers.Dense(1, kernel_initializer=_glorot(seeds), name="logit")
-    logit = (layers.SpectralNormalization(last) if spectral else last)(x)
-    model = keras.Model(inputs, logit, name="discriminator")
+    model = keras.Model(inputs, _spectral(last, spectral)(x), name="discriminator")
     for layer in model.layers:
         if isinstance(layer, layers.SpectralNormalization):  # Keras gives its start no seed
             start = keras.random.normal(layer.vector_u.shape, seed=next(seeds))
@@ -144,15 +143,13 @@ def _downward(
     for index, size in enumerate(hidden):
         if architecture.network == "recurrent":
             x = _recurrent(architecture, size, x, seeds, sequences=index < len(hidden) - 1)
-            x = _dropout(architecture, _normalize(architecture, x), seeds)
             continue
         smooth = architecture.resampling == "bilinear"
         kernel, stride = (3, 1) if smooth else (4, 2)
         layer = layers.Conv2D(size, kernel, stride, "same", kernel_initializer=_he(seeds))
-        x = (layers.SpectralNormalization(layer) if spectral else layer)(x)
+        x = _spectral(layer, spectral)(x)
         x = layers.AveragePooling2D(2, padding="same")(x) if smooth else x
-        x = layers.LeakyReLU(negative_slope=SLOPE)(_normalize(architecture, x))
-        x = _dropout(architecture, x, seeds)
+        x = _activated(architecture, x, seeds)
     return layers.Flatten()(x)
 
 
@@ -169,7 +166,6 @@ def _upward(
         x = layers.RepeatVector(shape[0])(x)
         for units in hidden:
             x = _recurrent(architecture, units, x, seeds, sequences=True)
-            x = _dropout(architecture, _normalize(architecture, x), seeds)
         return layers.Dense(shape[1], output, kernel_initializer=_glorot(seeds))(x)
     # Start so small that doubling reaches the image or slightly more, then crop to it: any H, W.
     height, width, channels = shape
@@ -178,8 +174,7 @@ def _upward(
     x = layers.Dense(rows * columns * hidden[0], kernel_initializer=_he(seeds))(x)
     x = layers.Reshape((rows, columns, hidden[0]))(x)
     for filters in hidden:
-        x = layers.LeakyReLU(negative_slope=SLOPE)(_normalize(architecture, x))
-        x = _dropout(architecture, x, seeds)
+        x = _activated(architecture, x, seeds)
         if architecture.resampling == "bilinear":
             x = layers.UpSampling2D(2, interpolation="bilinear")(x)
             x = layers.Conv2D(filters, 3, 1, "same", kernel_initializer=_he(seeds))(x)
@@ -204,9 +199,7 @@ def _dense(
 ) -> Tensor:
     for units in hidden:
         layer = layers.Dense(units, kernel_initializer=_he(seeds))
-        x = (layers.SpectralNormalization(layer) if spectral else layer)(x)
-        x = layers.LeakyReLU(negative_slope=SLOPE)(_normalize(architecture, x))
-        x = _dropout(architecture, x, seeds)
+        x = _activated(architecture, _spectral(layer, spectral)(x), seeds)
     return x
 
 
@@ -215,7 +208,7 @@ def _recurrent(
 ) -> Tensor:
     """A GRU (Cho et al. 2014) or LSTM (Hochreiter & Schmidhuber 1997) over [T, C]."""
     kind = {"gru": layers.GRU, "lstm": layers.LSTM}[architecture.cell]
-    return kind(
+    x = kind(
         units,
         return_sequences=sequences,
         kernel_initializer=_glorot(seeds),
@@ -223,6 +216,16 @@ def _recurrent(
         unroll=x.shape[1] <= MOST_UNROLLED,
         use_cudnn=False,  # cuDNN's kernels have no second derivative, which gradient penalties need
     )(x)
+    return _dropout(architecture, _normalize(architecture, x), seeds)
+
+
+def _activated(architecture: Architecture, x: Tensor, seeds: Iterator[int]) -> Tensor:
+    x = layers.LeakyReLU(negative_slope=SLOPE)(_normalize(architecture, x))
+    return _dropout(architecture, x, seeds)
+
+
+def _spectral(layer: Any, spectral: bool) -> Any:
+    return layers.SpectralNormalization(layer) if spectral else layer
 
 
 def _normalize(architecture: Architecture, x: Tensor) -> Tensor:

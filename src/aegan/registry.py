@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from aegan import manifest as manifests
+from aegan.digests import to_json
 from aegan.errors import IntegrityError, PreconditionError, RegistryError
 from aegan.manifest import Manifest
 from aegan.references import NAME_PATTERN, check_model_name
@@ -172,10 +173,9 @@ class Registry:
                 at=datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
                 reason=reason,
             )
-            content = json.dumps(asdict(wanted), indent=2, sort_keys=True) + "\n"
             path = f"models/{name}/aliases/{alias}.json"
             try:
-                self._store.write(path, content.encode(), if_generation=generation)
+                self._store.write(path, to_json(asdict(wanted)), if_generation=generation)
             except PreconditionError:
                 if attempt == SWAP_ATTEMPTS - 1:
                     raise

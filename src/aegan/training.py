@@ -8,21 +8,21 @@ in another order for another number of cores; dense networks do not.)
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from aegan import interruption
+from aegan.batches import batch_indices
 from aegan.checkpoints import Checkpoints
 from aegan.errors import TrainingError
 from aegan.narration import Progress, narrate
+from aegan.plans import Plan
 
 Array = np.ndarray[Any, Any]
 Tensor = Any
@@ -56,71 +56,10 @@ class Learner(Protocol):
         """The tf.Variables of which the best are kept."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How long and how to train; see `aegan.config.Training` for the meanings."""
-
-    stage: str
-    seed: int
-    batch_size: int
-    steps: int
-    validate_every: int
-    patience: int | None
-    checkpoint_seconds: float
-    xla: bool
-
-
-def use_xla(compiler: str, network: str) -> bool:
-    """Whether to compile with XLA: measured faster for dense on CPU and for everything on GPU.
-
-    XLA on CPU runs convolutions fifty times slower than TensorFlow's own graph.
-    """
-    if compiler != "auto":
-        return compiler == "xla"
-    return network == "dense" or bool(tf.config.list_physical_devices("GPU"))
-
-
-def require_accelerators(count: int) -> None:
-    """Fail at once where accelerators were asked for and TensorFlow does not see them.
-
-    Raises:
-        TrainingError: fewer GPUs are visible than `count`.
-    """
-    found = len(tf.config.list_physical_devices("GPU"))
-    if found < count:
-        raise TrainingError(
-            f"compute.accelerator_count is {count} and TensorFlow sees {found}: use an image with GPU"
-            " support (built with EXTRA=gpu) on a node with a driver, or set"
-            " compute.accelerator_count to 0 to train on the CPU"
-        )
-
-
 def step_seeds(seed: int, step: Tensor) -> Iterator[Tensor]:
     """Independent [2] int32 seeds of one step, endlessly; none is that of a published sampler."""
     base = tf.stack([tf.constant(seed, tf.int32), step])
     return (tf.random.fold_in(base, number) for number in itertools.count(1))
-
-
-@functools.lru_cache(maxsize=2)
-def _permutation(seed: int, epoch: int, num_examples: int) -> Array:
-    generator = np.random.Generator(np.random.Philox(key=[seed, epoch]))
-    return generator.permutation(num_examples).astype(np.int32)
-
-
-def batch_indices(seed: int, num_examples: int, batch_size: int, first: int, count: int) -> Array:
-    """Which examples each step takes: endless epochs, each its own permutation, none left out.
-
-    Returns:
-        [count, batch_size] int32 for the steps first … first + count - 1.
-    """
-    position, end = first * batch_size, (first + count) * batch_size
-    parts = []
-    while position < end:
-        epoch, offset = divmod(position, num_examples)
-        part = _permutation(seed, epoch, num_examples)[offset : offset + end - position]
-        parts.append(part)
-        position += len(part)
-    return np.concatenate(parts).reshape(count, batch_size)
 
 
 def _program(learner: Learner, examples: Array, xla: bool) -> tuple[Any, list[str]]:
@@ -185,7 +124,10 @@ def train(learner: Learner, examples: Array, plan: Plan, checkpoints: Checkpoint
     reporter = Progress(plan.stage, plan.steps, done=step, batch_size=plan.batch_size)
     steps_per_call = 1
     last_checkpoint = last_record = time.monotonic()
-    saved_step = step
+    saved_step, resumable = step, math.isfinite(plan.checkpoint_seconds)
+
+    def save() -> None:
+        checkpoints.save(step, state, {"history": history, "sums": [float(s) for s in sums]})
 
     with interruption.deferred() as told_to_stop:
         while step < plan.steps and not _out_of_patience(plan, step, int(best_step.numpy())):
@@ -226,39 +168,21 @@ def train(learner: Learner, examples: Array, plan: Plan, checkpoints: Checkpoint
                 sums = [tf.zeros((), tf.float64) for _ in names]
                 history.append(record)
             if time.monotonic() - last_checkpoint >= plan.checkpoint_seconds:
-                checkpoints.save(
-                    step, state, {"history": history, "sums": [float(s) for s in sums]}
-                )
+                save()
                 last_checkpoint, saved_step = time.monotonic(), step
             if told_to_stop:
-                _stop(plan, step, told_to_stop[0], checkpoints, state, history, sums)
+                if resumable:
+                    save()
+                    text = f"told to stop at step {step:,}; the same command goes on there"
+                    narrate(plan.stage, "warning", text)
+                raise SystemExit(128 + told_to_stop[0])
 
-    if step > saved_step and math.isfinite(
-        plan.checkpoint_seconds
-    ):  # what follows may be killed too
-        checkpoints.save(step, state, {"history": history, "sums": [0.0] * len(names)})
+    if resumable and step > saved_step:  # what follows may be killed, too
+        save()
     if math.isfinite(float(best_loss.numpy())):
         _copy(best, weights)
         narrate(plan.stage, "info", f"kept the weights of step {int(best_step.numpy()):,}")
     return history
-
-
-def _stop(
-    plan: Plan,
-    step: int,
-    number: int,
-    checkpoints: Checkpoints,
-    state: list[Any],
-    history: History,
-    sums: list[Tensor],
-) -> NoReturn:
-    """Checkpoint and exit as a process does that the signal ended."""
-    if math.isfinite(plan.checkpoint_seconds):
-        checkpoints.save(step, state, {"history": history, "sums": [float(s) for s in sums]})
-        narrate(
-            plan.stage, "warning", f"told to stop at step {step:,}; the same command goes on there"
-        )
-    raise SystemExit(128 + number)
 
 
 def _out_of_patience(plan: Plan, step: int, best_step: int) -> bool:

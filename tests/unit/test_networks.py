@@ -11,12 +11,14 @@ import tensorflow as tf
 
 from aegan import gan, latent, networks, objectives, training
 from aegan.autoencoder import AutoencoderLearner, plan
+from aegan.batches import batch_indices
 from aegan.checkpoints import Checkpoints
 from aegan.config import Config
 from aegan.config_file import validate
 from aegan.config_training import Architecture
 from aegan.errors import TrainingError
 from aegan.objectives import ADVERSARIAL, gradient_penalty
+from aegan.plans import use_xla
 from aegan.store import open_store
 from tests.conftest import tiny
 
@@ -378,24 +380,24 @@ def test_training_stops_early_and_keeps_the_best_weights(tmp_path: Any) -> None:
 
 
 def test_every_epoch_takes_every_example_once() -> None:
-    indices = training.batch_indices(seed=1, num_examples=10, batch_size=4, first=0, count=5)
+    indices = batch_indices(seed=1, num_examples=10, batch_size=4, first=0, count=5)
     assert sorted(indices.ravel()[:10].tolist()) == list(range(10))
     assert sorted(indices.ravel()[10:].tolist()) == list(range(10))
     assert indices.ravel()[:10].tolist() != indices.ravel()[10:].tolist()
 
 
 def test_batches_do_not_depend_on_how_they_are_asked_for() -> None:
-    whole = training.batch_indices(3, 17, 5, 0, 30)
-    parts = [training.batch_indices(3, 17, 5, first, 3) for first in range(0, 30, 3)]
+    whole = batch_indices(3, 17, 5, 0, 30)
+    parts = [batch_indices(3, 17, 5, first, 3) for first in range(0, 30, 3)]
     assert np.array_equal(whole, np.concatenate(parts))
-    assert not np.array_equal(whole, training.batch_indices(4, 17, 5, 0, 30))
+    assert not np.array_equal(whole, batch_indices(4, 17, 5, 0, 30))
 
 
 def test_xla_is_for_dense_on_a_cpu() -> None:
-    assert training.use_xla("auto", "dense")
-    assert not training.use_xla("auto", "conv")
-    assert training.use_xla("xla", "conv")
-    assert not training.use_xla("graph", "dense")
+    assert use_xla("auto", "dense")
+    assert not use_xla("auto", "conv")
+    assert use_xla("xla", "conv")
+    assert not use_xla("graph", "dense")
 
 
 def test_whitened_codes_have_unit_covariance_and_come_back() -> None:

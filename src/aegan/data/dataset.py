@@ -14,7 +14,7 @@ from aegan.config import Config
 from aegan.data.normalizer import Normalizer, fit
 from aegan.data.sources import RawData
 from aegan.data.splits import split_rows
-from aegan.digests import sha256
+from aegan.digests import of_files, to_json
 from aegan.errors import DataError
 from aegan.narration import narrate
 
@@ -116,14 +116,9 @@ def write_dataset(raw: RawData, config: Config, folder: Path) -> Dataset:
         "source_files": raw.files,
         "seed": config.seed,
         "splits": splits,
-        "files": {
-            path.relative_to(folder).as_posix(): sha256(path)
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        },
+        "files": of_files(folder),
     }
-    text = json.dumps(description, indent=2, sort_keys=True) + "\n"
-    (folder / "dataset.json").write_text(text, "utf-8")
+    (folder / "dataset.json").write_bytes(to_json(description))
     return Dataset(folder, description, normalizer)
 
 

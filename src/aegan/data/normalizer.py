@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from aegan.digests import to_json
 from aegan.errors import DataError
 from aegan.narration import narrate
 
@@ -70,7 +71,7 @@ class Normalizer:
             "raw_dtype": self.raw_dtype,
             "scale": self.scale.tolist(),
         }
-        return json.dumps(tree, indent=2, sort_keys=True) + "\n"
+        return to_json(tree).decode()
 
     @classmethod
     def from_json(cls, text: str) -> Normalizer:

@@ -19,6 +19,7 @@ from aegan.batches import in_batches
 from aegan.checkpoints import Checkpoints
 from aegan.config import Config
 from aegan.data.dataset import Dataset
+from aegan.plans import Plan, use_xla
 from aegan.store import open_store
 
 Array = np.ndarray[Any, Any]
@@ -97,7 +98,7 @@ def _train(learner: ClassifierLearner, dataset: Dataset, config: Config, network
     assert labels is not None  # num_classes > 1
     column = labels[:, np.newaxis].astype(np.float32)
     pairs = np.concatenate([column, features.reshape(len(features), -1)], axis=1)
-    plan = training.Plan(
+    plan = Plan(
         stage="evaluate",
         seed=config.seed + 2,
         batch_size=min(BATCH_SIZE, len(pairs)),
@@ -105,7 +106,7 @@ def _train(learner: ClassifierLearner, dataset: Dataset, config: Config, network
         validate_every=config.evaluation.feature_steps,
         patience=None,
         checkpoint_seconds=float("inf"),
-        xla=training.use_xla("auto", network),
+        xla=use_xla("auto", network),
     )
     with tempfile.TemporaryDirectory() as scratch:  # short enough to start again
         training.train(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from aegan.stages.stage import (
     explaining,
     fetch_outputs,
     key_of,
-    read_result,
     run_stage,
     stage_keys,
 )
@@ -56,7 +54,11 @@ def run(
     registry = Registry(root)
     key = stage_keys(settings, key_of(dataset_uri))["publish"]
 
+    reused = True
+
     def work(output: Path) -> dict[str, Any]:
+        nonlocal reused
+        reused = False
         with tempfile.TemporaryDirectory() as name:
             scratch = Path(name)
             uris = (dataset_uri, autoencoder_uri, gan_uri, evaluation_uri)
@@ -69,12 +71,16 @@ def run(
         (output / "published.json").write_bytes(to_json(facts))
         return facts
 
+    def exists(found: StageResult) -> bool:
+        try:
+            registry.manifest(settings.name, found.summary["version"])
+        except AeganError:
+            return False
+        return True
+
     with explaining(root, "publish", key):
-        found = read_result(f"{root.rstrip('/')}/stages/publish/{key}")
-        if found is not None and not _exists(registry, settings, found):
-            fresh = uuid.uuid4().hex  # the version was deleted: publish it again
-        result = run_stage(root, "publish", key, work, fresh=fresh)
-        if found is not None and result.attempt == found.attempt:
+        result = run_stage(root, "publish", key, work, fresh=fresh, usable=exists)
+        if reused:
             _look_at_alias(registry, settings, result.summary["version"])
         return result
 
@@ -95,14 +101,6 @@ def _look_at_alias(registry: Registry, settings: Config, version: str) -> None:
         narrate("publish", "info", f"{version} was published earlier, and is not published again")
         text = f"{settings.name}@{alias} is {current.version} since {current.at[:19]}Z, left alone"
         narrate("publish", "info", text)
-
-
-def _exists(registry: Registry, settings: Config, result: StageResult) -> bool:
-    try:
-        registry.manifest(settings.name, result.summary["version"])
-    except AeganError:
-        return False
-    return True
 
 
 def _assemble(settings: Config, inputs: list[Path], version: Path) -> None:

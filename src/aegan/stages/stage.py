@@ -25,7 +25,7 @@ from typing import Any
 
 import aegan
 from aegan.config import Config
-from aegan.digests import sha256, to_json
+from aegan.digests import of_files, sha256, to_json
 from aegan.errors import AeganError, IntegrityError, StoreError
 from aegan.narration import duration, narrate
 from aegan.store import Store, open_store
@@ -98,6 +98,7 @@ def run_stage(
     work: Callable[[Path], dict[str, Any]],
     *,
     fresh: str,
+    usable: Callable[[StageResult], bool] = lambda _: True,
     clean_up: Callable[[], None] = lambda: None,
 ) -> StageResult:
     """Reuse the stage's outputs, or do its work and write them.
@@ -109,13 +110,19 @@ def run_stage(
         work: fills the folder it is given and returns the summary.
         fresh: empty to reuse outputs that are there already; any other text demands outputs made
             for this very text, so that a retry within one run still finds what was done before.
+        usable: whether outputs that are there and whole will still do.
         clean_up: what may only be thrown away once the outputs are recorded.
     """
     prefix = f"stages/{stage}/{key}"
     store = open_store(root)
     with explaining(root, stage, key):
         found = read_result(f"{store.uri}/{prefix}")
-        if found is not None and fresh in ("", found.fresh) and _is_whole(store, prefix, found):
+        if (
+            found is not None
+            and fresh in ("", found.fresh)
+            and _is_whole(store, prefix, found)
+            and usable(found)
+        ):
             narrate(stage, "reused", f"inputs unchanged since {found.finished}")
             return found
         narrate(stage, "start", "")
@@ -124,11 +131,7 @@ def run_stage(
             output = Path(scratch)
             summary = work(output)
             attempt = uuid.uuid4().hex[:12]
-            files = {
-                path.relative_to(output).as_posix(): sha256(path)
-                for path in sorted(output.rglob("*"))
-                if path.is_file()
-            }
+            files = of_files(output)
             store.upload(output, f"{prefix}/{attempt}")
         seconds = round(time.monotonic() - start, 2)
         uri = f"{store.uri}/{prefix}"

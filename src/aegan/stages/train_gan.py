@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from aegan.config import Config
 from aegan.config_file import from_json
-from aegan.data.dataset import Dataset, open_dataset
-from aegan.stages.stage import (
-    StageResult,
-    checkpoint_place,
-    fetch_outputs,
-    key_of,
-    run_stage,
-    stage_keys,
-)
-from aegan.stages.train_autoencoder import write_history
-from aegan.store import open_store
+from aegan.data.dataset import Dataset
+from aegan.stages.stage import StageResult, fetch_outputs
+from aegan.stages.training_stage import run_training, write_history
 
 
 def run(
@@ -34,27 +25,12 @@ def run(
         fresh: empty to reuse what is there already, else see `run_stage`.
     """
     settings = from_json(config)
-    key = stage_keys(settings, key_of(dataset_uri))["train_gan"]
-    store = open_store(root)
-    place = ""
 
-    def work(output: Path) -> dict[str, Any]:
-        from aegan.checkpoints import Checkpoints
-        from aegan.training import require_accelerators
+    def work(dataset: Dataset, checkpoints: Any, scratch: Path, output: Path) -> dict[str, Any]:
+        autoencoder = fetch_outputs(autoencoder_uri, scratch)
+        return _train(settings, dataset, autoencoder, checkpoints, output)
 
-        nonlocal place
-        require_accelerators(settings.compute.accelerator_count)
-        with tempfile.TemporaryDirectory() as scratch:
-            dataset = open_dataset(fetch_outputs(dataset_uri, Path(scratch)))
-            autoencoder = fetch_outputs(autoencoder_uri, Path(scratch))
-            place = checkpoint_place(settings, dataset.digest, "train_gan", fresh)
-            checkpoints = Checkpoints(store, place, "train_gan")
-            return _train(settings, dataset, autoencoder, checkpoints, output)
-
-    def clean_up() -> None:
-        store.delete(place)
-
-    return run_stage(root, "train_gan", key, work, fresh=fresh, clean_up=clean_up)
+    return run_training(settings, root, "train_gan", dataset_uri, work, fresh=fresh)
 
 
 def _train(
