@@ -213,6 +213,7 @@ def _recurrent(
         return_sequences=sequences,
         kernel_initializer=_glorot(seeds),
         recurrent_initializer=keras.initializers.Orthogonal(seed=next(seeds)),
+        seed=0,  # of a dropout that is not used; else what a checkpoint holds would be arbitrary
         unroll=x.shape[1] <= MOST_UNROLLED,
         use_cudnn=False,  # cuDNN's kernels have no second derivative, which gradient penalties need
     )(x)

@@ -304,6 +304,17 @@ def test_noise_of_a_step_depends_on_the_seed_and_the_step_alone(kind: dict[str, 
     assert losses([1]) == [second]
 
 
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_all_that_a_checkpoint_holds_is_a_function_of_the_seed(cell: str) -> None:
+    section = {"network": "recurrent", "hidden": [6], "cell": cell, "dropout": 0.1}
+    config = validate(tiny(autoencoder=section, data={"source": "x", "kind": "sequence"}), "test")
+    first, second = (
+        AutoencoderLearner(config, (5, 2), np.zeros((9, 5, 2), np.float32)) for _ in range(2)
+    )
+    for one, other in zip(first.state(), second.state(), strict=True):
+        assert np.array_equal(one.numpy(), other.numpy()), one.name
+
+
 def test_the_contraction_is_the_squared_norm_of_the_jacobian() -> None:
     examples = np.random.default_rng(0).random((32, 5), np.float32)
     data = {"source": "x", "kind": "tabular"}
