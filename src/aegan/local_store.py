@@ -15,7 +15,7 @@ from pathlib import Path
 from aegan.errors import PreconditionError, StoreError
 from aegan.store import check_name, files_below
 
-WRITE_ATTEMPTS = 10
+ATTEMPTS = 100
 
 _TEMPORARY = ".aegan-tmp-"
 
@@ -34,11 +34,15 @@ class LocalStore:
         base = self._path(prefix) if prefix else self.root
         if base.is_file():
             return [prefix]
-        return sorted(
-            path.relative_to(self.root).as_posix()
-            for path in base.rglob("*")
-            if not path.is_dir() and not path.relative_to(self.root).parts[0].startswith(_TEMPORARY)
-        )
+        for attempt in range(ATTEMPTS):
+            try:
+                below = [path for path in base.rglob("*") if not path.is_dir()]
+                break
+            except FileNotFoundError:  # a folder was deleted while it was looked at
+                if attempt == ATTEMPTS - 1:
+                    raise
+        names = (path.relative_to(self.root) for path in below)
+        return sorted(name.as_posix() for name in names if not name.parts[0].startswith(_TEMPORARY))
 
     def read(self, name: str) -> bytes | None:
         return self.read_versioned(name)[0]
@@ -89,18 +93,19 @@ class LocalStore:
 
     def delete(self, prefix: str) -> None:
         target = self._path(prefix)
+        doomed = self.root / f"{_TEMPORARY}{uuid.uuid4().hex}"
         with self._explained(target):
-            if target.is_dir():
-                # At once, for readers and for those who write into it meanwhile.
-                doomed = self.root / f"{_TEMPORARY}{uuid.uuid4().hex}"
-                with contextlib.suppress(FileNotFoundError):  # someone else was faster
-                    target.rename(doomed)
-                for _ in range(WRITE_ATTEMPTS):
-                    shutil.rmtree(doomed, ignore_errors=True)
-                    if not doomed.exists():  # else a file that was on its way arrived meanwhile
-                        break
-            else:
-                target.unlink(missing_ok=True)
+            try:  # At once, for readers and for those who write into it meanwhile, file or folder.
+                target.rename(doomed)
+            except (FileNotFoundError, NotADirectoryError):  # nothing there, or someone was faster
+                return
+            if not doomed.is_dir():
+                doomed.unlink()
+                return
+            for _ in range(ATTEMPTS):
+                shutil.rmtree(doomed, ignore_errors=True)
+                if not doomed.exists():  # else a file that was on its way arrived meanwhile
+                    break
 
     @contextlib.contextmanager
     def _temporary(self) -> Iterator[Path]:
@@ -130,13 +135,13 @@ class LocalStore:
 
 def _with_folder(target: Path, write: Callable[[], object]) -> None:
     """Make the target's folder, then write; again if someone deleted the folder in between."""
-    for attempt in range(WRITE_ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             write()
             return
         except (FileNotFoundError, FileExistsError):  # the latter if it goes while it is looked at
-            if attempt == WRITE_ATTEMPTS - 1:
+            if attempt == ATTEMPTS - 1:
                 raise
 
 

@@ -105,6 +105,7 @@ def test_a_folder_that_is_deleted_meanwhile_is_made_again(tmp_path: Path) -> Non
     store = open_store(str(tmp_path))
     for number in range(300):
         store.write(f"checkpoints/k/s/{number}", b"x")
+        assert all(name.startswith("checkpoints/k/") for name in store.list("checkpoints"))
     other.join()
     assert other.exitcode == 0
 
