@@ -1,4 +1,4 @@
-"""The autoencoder: min over W, b of 1/m · Σ‖x - x̂‖², by mini-batch gradient descent.
+"""The autoencoder: min over W, b of 1/m · Σ‖x - x̂‖², by gradient descent.
 
 Its kinds differ in what is encoded and what is added to the loss:
 
@@ -12,6 +12,7 @@ so that the variational loss is, up to a factor, the bound on the log likelihood
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ import tensorflow as tf
 from aegan import networks, objectives, plans, training
 from aegan.batches import in_batches
 from aegan.config import Config
-from aegan.optimizers import optimizer
+from aegan.optimizers import Descent
 
 Array = np.ndarray[Any, Any]
 Tensor = Any
@@ -32,7 +33,10 @@ class AutoencoderLearner:
     Attributes:
         encoder: keras.Model, examples [B, ...] to codes [B, latent_size] (variational: their means).
         decoder: keras.Model, codes to examples, both in normalised units.
+        phases, scale: see `aegan.programs.Learner`.
     """
+
+    phases = 1
 
     def __init__(self, config: Config, shape: tuple[int, ...], validation: Array):
         """Build the networks.
@@ -51,20 +55,30 @@ class AutoencoderLearner:
         self._encoder = both if section.kind == "variational" else self.encoder
         self._models = (self._encoder, self.decoder)
         self._trained = [v for model in self._models for v in model.trainable_variables]
-        self._optimizer = optimizer(section, section.learning_rate, self._trained)
+        self.scale = tf.Variable(1.0)
+        self._descent = Descent(section, section.learning_rate, self._trained, self.scale)
         self._validation = validation
         xla = plans.use_xla(section.compiler, section.network)
         self._validate = tf.function(self._validation_losses, jit_compile=xla, autograph=False)
 
     def update(self, batch: Tensor, step: Tensor) -> dict[str, Tensor]:
-        """One step of gradient descent on the loss of the batch."""
+        """One step of gradient descent on the mean loss of the batch."""
         seeds = training.step_seeds(self._seed, step)
-        networks.reseed_dropout(self._models, next(seeds))
-        with tf.GradientTape() as tape:
-            losses = self._losses(batch, next(seeds))
-        gradients = tape.gradient(losses["loss"], [v.value for v in self._trained])
-        self._optimizer.apply(gradients, self._trained)
-        return losses
+        gradients, losses = self._gradients(batch, seeds, tf.reduce_mean)
+        return losses | self.apply(0, gradients, losses)
+
+    def gradients(
+        self, _: int, batch: Tensor, step: Tensor, part: Tensor
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Sums over the batch of each sample's gradients and losses."""
+        seeds = training.step_seeds(self._seed, step, part)
+        return self._gradients(batch, seeds, tf.reduce_sum)
+
+    def apply(
+        self, _: int, gradients: list[Tensor], losses: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Descend by mean gradients."""
+        return self._descent.apply(gradients)
 
     def validate(self) -> float:
         """The loss over the validation split, without corruption, noise and penalties on the code."""
@@ -72,13 +86,22 @@ class AutoencoderLearner:
 
     def state(self) -> list[Any]:
         """Weights and optimiser slots."""
-        return self.weights() + [v.value for v in self._optimizer.variables]
+        return self.weights() + self._descent.state()
 
     def weights(self) -> list[Any]:
         """Weights of both networks."""
         return [v.value for model in self._models for v in model.variables]
 
+    def _gradients(
+        self, batch: Tensor, seeds: Iterator[Tensor], reduce: Callable[[Tensor], Tensor]
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        networks.reseed_dropout(self._models, next(seeds))
+        with tf.GradientTape() as tape:
+            losses = {k: reduce(v) for k, v in self._losses(batch, next(seeds)).items()}
+        return tape.gradient(losses["loss"], [v.value for v in self._trained]), losses
+
     def _losses(self, batch: Tensor, seed: Tensor) -> dict[str, Tensor]:
+        """Of each example: [B]."""
         section = self._section
         noise, draw, direction = tf.unstack(tf.random.split(seed, 3))
         inputs = self._corrupted(batch, noise) if section.kind == "denoising" else batch
@@ -92,13 +115,14 @@ class AutoencoderLearner:
             squares = objectives.gradient_penalty(tape.gradient(codes, inputs, signs))
             terms["contraction"] = section.contraction * squares / self._size
         if section.sparsity:
-            terms["sparsity"] = section.sparsity * tf.reduce_mean(tf.abs(codes))
+            terms["sparsity"] = section.sparsity * tf.reduce_mean(tf.abs(codes), axis=1)
         if log_variance is not None:
             normal = tf.random.stateless_normal(tf.shape(codes), draw)
-            terms["divergence"] = tf.reduce_mean(self._divergence(codes, log_variance))
+            divergence = self._divergence(codes, log_variance)
+            terms["divergence"] = tf.broadcast_to(divergence, tf.shape(codes)[:1])
             codes = codes + tf.exp(log_variance / 2) * normal
         reconstruction = self.decoder(codes, training=True)
-        error = tf.reduce_mean(objectives.mean_squared_error(batch, reconstruction))
+        error = objectives.mean_squared_error(batch, reconstruction)
         if not terms:
             return {"loss": error}
         return {"loss": tf.add_n([error, *terms.values()]), "reconstruction": error} | terms

@@ -32,7 +32,15 @@ class Architecture(Section):
 class Training(Architecture):
     """What the two training stages share."""
 
+    batch: Literal["mini", "full"] = "mini"
+    """`full` descends by the exact gradient over the whole training set at each step."""
     batch_size: PositiveInt = 256
+    """Examples in a mini-batch."""
+    micro_batch_size: PositiveInt = 1024
+    """Examples that a full batch goes through at a time: bounds its memory, not what it computes."""
+    ghost_statistics: bool = False
+    """Lets `batch` normalisation take the statistics of each micro-batch in a full batch (Hoffer et al.
+    2017): the gradient is exact for that, and not for the statistics of the whole training set."""
     steps: PositiveInt = 5000
     optimizer: Literal["adam", "sgd", "rmsprop"] = "adam"
     """With `weight_decay`, `adam` is AdamW."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from aegan import networks, objectives, plans, training
 from aegan.config import Config
 from aegan.config_training import Architecture, Gan
 from aegan.latent import Mixture, sample_mixture
-from aegan.optimizers import optimizer
+from aegan.optimizers import Descent
 
 Array = np.ndarray[Any, Any]
 Tensor = Any
+Reduction = Callable[[Tensor], Tensor]
 
 
 class GanLearner:
@@ -23,6 +25,7 @@ class GanLearner:
 
     Attributes:
         average: keras.Model, the generator with averaged weights: what is published.
+        phases, scale: see `aegan.programs.Learner`; the last phase is the generator's.
     """
 
     def __init__(self, config: Config, shape: tuple[int, ...], mixture: Mixture | None):
@@ -52,14 +55,15 @@ class GanLearner:
             seed + 200,
             spectral=section.spectral_normalization,
         )
-        trained = [model.trainable_variables for model in (self._discriminator, self._generator)]
-        rate, steps = section.learning_rate, section.discriminator_steps
-        self._optimizers = (
-            optimizer(
-                section, section.discriminator_learning_rate or rate, trained[0], per_step=steps
-            ),
-            optimizer(section, rate, trained[1]),
-        )
+        self.phases, self.scale = section.discriminator_steps + 1, tf.Variable(1.0)
+        trained, rate = (self._discriminator, self._generator), section.learning_rate
+        rates = (section.discriminator_learning_rate or rate, rate)
+        self._descents = [
+            Descent(section, rate, network.trainable_variables, self.scale, per_step=per_step)
+            for network, rate, per_step in zip(
+                trained, rates, (section.discriminator_steps, 1), strict=True
+            )
+        ]
 
     def update(self, batch: Tensor, step: Tensor) -> dict[str, Tensor]:
         """Steps of the discriminator, then one of the generator on the samples of the last of them.
@@ -68,28 +72,46 @@ class GanLearner:
             batch: [B · discriminator_steps, ...] float32.
             step: counted from 0.
         """
-        seeds = training.step_seeds(self._seed, step)
-        noise_seed, penalty_seed, dropout_seed = (next(seeds) for _ in range(3))
-        networks.reseed_dropout((self._generator, self._discriminator), dropout_seed)
+        draws = self._draws(step)
+        networks.reseed_dropout((self._generator, self._discriminator), draws.dropout)
         *parts, last = tf.split(batch, self._section.discriminator_steps)
-        for part in parts:
-            samples = self._generator(self._noise(part, next(seeds)), training=True)
-            self._update_discriminator(part, samples, next(seeds))
-        noise = self._noise(last, noise_seed)
+        for phase, part in enumerate(parts):
+            samples = self._generator(self._noise(part, draws.noise[phase]), training=True)
+            self.apply(phase, *self._of_discriminator(part, samples, draws, phase, tf.reduce_mean))
+        noise = self._noise(last, draws.noise[-1])
         with tf.GradientTape() as tape:
             samples = self._generator(noise, training=True)
-            loss = self._update_discriminator(last, tf.stop_gradient(samples), penalty_seed)
-            real = self._discriminator(last, training=True)
-            fake = self._discriminator(samples, training=True)
-            generator_loss = self._value(real, fake)[1]
-        gradients = tape.gradient(generator_loss, _values(self._generator))
-        self._optimizers[1].apply(gradients, self._generator.trainable_variables)
-        self._update_average(step)
-        return {
-            "loss": loss + generator_loss,
-            "discriminator_loss": loss,
-            "generator_loss": generator_loss,
-        }
+            fixed = tf.stop_gradient(samples)
+            found = self._of_discriminator(last, fixed, draws, len(parts), tf.reduce_mean)
+            metrics = found[1] | self.apply(len(parts), *found)
+            loss = self._generator_loss(last, samples, tf.reduce_mean)
+        gradients = tape.gradient(loss, _values(self._generator))
+        losses = {"generator_loss": loss}
+        return metrics | losses | self.apply(self.phases - 1, gradients, losses)
+
+    def gradients(
+        self, phase: int, batch: Tensor, step: Tensor, part: Tensor
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Sums over the batch of each sample's gradients and losses, for one of the networks."""
+        draws = self._draws(step, part)
+        dropout = tf.random.fold_in(draws.dropout, phase)
+        networks.reseed_dropout((self._generator, self._discriminator), dropout)
+        if phase < self.phases - 1:
+            samples = self._generator(self._noise(batch, draws.noise[phase]), training=True)
+            return self._of_discriminator(batch, samples, draws, phase, tf.reduce_sum)
+        with tf.GradientTape() as tape:
+            samples = self._generator(self._noise(batch, draws.noise[-1]), training=True)
+            loss = self._generator_loss(batch, samples, tf.reduce_sum)
+        return tape.gradient(loss, _values(self._generator)), {"generator_loss": loss}
+
+    def apply(self, phase: int, gradients: list[Tensor], _: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Descend by mean gradients with the network of the phase."""
+        last = phase == self.phases - 1
+        measured = self._descents[last].apply(gradients)
+        if last:
+            self._update_average(self._descents[last].updates - 1)
+        network = "generator" if last else "discriminator"
+        return {f"{network}_{name}": value for name, value in measured.items()}
 
     def validate(self) -> None:
         """Nothing to choose by: the averaged weights of the last step are published."""
@@ -98,39 +120,55 @@ class GanLearner:
     def state(self) -> list[Any]:
         """Weights of all networks and both optimisers' slots."""
         models = (self._generator, self.average, self._discriminator)
-        variables = [v for model in models for v in model.variables]
-        slots = [v for optimizer in self._optimizers for v in optimizer.variables]
-        return [v.value for v in variables + slots]
+        variables = [v.value for model in models for v in model.variables]
+        return variables + [v for descent in self._descents for v in descent.state()]
 
     def weights(self) -> list[Any]:
         """Weights of the averaged generator."""
         return [v.value for v in self.average.variables]
 
+    def _draws(self, step: Tensor, part: Tensor | None = None) -> _Draws:
+        seeds = training.step_seeds(self._seed, step, part)
+        noise, penalty, dropout = (next(seeds) for _ in range(3))
+        others = [(next(seeds), next(seeds)) for _ in range(self.phases - 2)]
+        return _Draws(
+            noise=[*(first for first, _ in others), noise],
+            penalty=[*(second for _, second in others), penalty],
+            dropout=dropout,
+        )
+
     def _noise(self, batch: Tensor, seed: Tensor) -> Any:
         return draw_noise(self._mixture, self._section.noise_size, tf.shape(batch)[0], seed)
 
-    def _update_discriminator(self, batch: Tensor, samples: Tensor, seed: Tensor) -> Tensor:
+    def _of_discriminator(
+        self, batch: Tensor, samples: Tensor, draws: _Draws, phase: int, reduce: Reduction
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """The discriminator's gradients and loss."""
         section, network = self._section, self._discriminator
         penalty = tf.zeros(())
         with tf.GradientTape() as tape:
             if section.gamma:
                 real, real_gradient = _with_input_gradient(network, batch)
                 fake, fake_gradient = _with_input_gradient(network, samples)
-                penalty += objectives.gradient_penalty(real_gradient)
-                penalty += objectives.gradient_penalty(fake_gradient)
-                penalty *= section.gamma / 2
+                squares = objectives.gradient_penalty(real_gradient)
+                squares += objectives.gradient_penalty(fake_gradient)
+                penalty += section.gamma / 2 * reduce(squares)
             else:
                 real = network(batch, training=True)
                 fake = network(samples, training=True)
             if section.interpolation_penalty:
                 shape = [tf.shape(batch)[0]] + [1] * (len(batch.shape) - 1)
-                between = batch + tf.random.stateless_uniform(shape, seed) * (samples - batch)
-                slope = objectives.slope_penalty(_with_input_gradient(network, between)[1])
-                penalty += section.interpolation_penalty * slope
-            loss = self._value(real, fake)[0] + penalty
-        gradients = tape.gradient(loss, _values(network))
-        self._optimizers[0].apply(gradients, network.trainable_variables)
-        return loss
+                share = tf.random.stateless_uniform(shape, draws.penalty[phase])
+                between = batch + share * (samples - batch)
+                slopes = objectives.slope_penalty(_with_input_gradient(network, between)[1])
+                penalty += section.interpolation_penalty * reduce(slopes)
+            loss = reduce(self._value(real, fake)[0]) + penalty
+        return tape.gradient(loss, _values(network)), {"discriminator_loss": loss}
+
+    def _generator_loss(self, batch: Tensor, samples: Tensor, reduce: Reduction) -> Tensor:
+        real = self._discriminator(batch, training=True)
+        fake = self._discriminator(samples, training=True)
+        return reduce(self._value(real, fake)[1])
 
     def _update_average(self, step: Tensor) -> None:
         """EMA whose decay rises from 1/10, so that the first steps do not linger."""
@@ -139,6 +177,18 @@ class GanLearner:
         for average, current in zip(self.average.variables, self._generator.variables, strict=True):
             if average.value.dtype.is_floating:  # the state of dropout is none
                 average.value.assign(decay * average.value + (1 - decay) * current.value)
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """Seeds of a step: of the noise and of the penalty of each of the discriminator's phases.
+
+    The generator takes the noise of the last of them.
+    """
+
+    noise: list[Tensor]
+    penalty: list[Tensor]
+    dropout: Tensor
 
 
 def _of_the_discriminator(section: Gan) -> Architecture:

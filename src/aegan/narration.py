@@ -27,26 +27,32 @@ class Progress:
     The interval is `AEGAN_PROGRESS_SECONDS`, 10 by default.
     """
 
-    def __init__(self, stage: str, total: int, *, done: int, batch_size: int):
-        self._stage, self._total, self._batch_size = stage, total, batch_size
+    def __init__(self, stage: str, total: int, *, done: float, samples: int):
+        """Start to count from the steps that are done; each takes so many samples."""
+        self._stage, self._total, self._samples = stage, total, samples
         self._interval = float(os.environ.get(INTERVAL_VARIABLE, DEFAULT_INTERVAL))
-        self._first_step, self._start = done, time.monotonic()
+        self._first, self._start = done, time.monotonic()
         self._last = self._start
 
-    def report(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Say how far training is, if the interval has passed or it is over."""
-        now = time.monotonic()
-        if now - self._last < self._interval and step < self._total:
+    def report(self, steps: float, metrics: Mapping[str, float]) -> None:
+        """Say how far training is, if the interval has passed or it is over.
+
+        Args:
+            steps: that are done; a fraction is one in flight.
+            metrics: of which the losses are shown.
+        """
+        now, total = time.monotonic(), self._total
+        if now - self._last < self._interval and steps < total:
             return
         self._last = now
-        rate = (step - self._first_step) / max(now - self._start, 1e-9)
-        left = (self._total - step) / max(rate, 1e-9)
-        losses = "  ".join(f"{name} {value:.5g}" for name, value in metrics.items())
+        rate = (steps - self._first) / max(now - self._start, 1e-9)
+        left = (total - steps) / max(rate, 1e-9)
+        losses = "".join(f"  {k} {v:.5g}" for k, v in metrics.items() if k.endswith("loss"))
         narrate(
             self._stage,
             "progress",
-            f"step {step:,}/{self._total:,} ({step / self._total:.0%})  {losses}"
-            f"  {rate * self._batch_size:,.0f} samples/s  {duration(left)} left",
+            f"step {int(steps):,}/{total:,} ({steps / total:.0%}){losses}"
+            f"  {rate * self._samples:,.0f} samples/s  {duration(left)} left",
         )
 
 

@@ -1,6 +1,6 @@
-"""Loss functions: pure, of tensors, one value a sample or the mean over the batch as stated.
+"""Loss functions: pure, of tensors, one value a sample. E is the mean over samples, taken elsewhere.
 
-Logits are the discriminator's raw outputs [B, 1]; D(x) = sigmoid(logit).
+Logits are the discriminator's raw outputs [B, 1], as are the values; D(x) = sigmoid(logit).
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ def minimax(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
 
     Goodfellow et al. 2014, equation 1.
     """
-    discriminator = tf.reduce_mean(tf.nn.softplus(-real)) + tf.reduce_mean(tf.nn.softplus(fake))
-    return discriminator, -tf.reduce_mean(tf.nn.softplus(fake))
+    return tf.nn.softplus(-real) + tf.nn.softplus(fake), -tf.nn.softplus(fake)
 
 
 def non_saturating(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
     """As `minimax`, but the generator maximises E[log D(G(z))] (Goodfellow et al. 2014, section 3)."""
-    return minimax(real, fake)[0], tf.reduce_mean(tf.nn.softplus(-fake))
+    return minimax(real, fake)[0], tf.nn.softplus(-fake)
 
 
 def relativistic(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,30 +37,27 @@ def relativistic(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
     Discriminator: E[softplus(D(G(z)) - D(x))]; generator: E[softplus(D(x) - D(G(z)))]
     (Jolicoeur-Martineau 2018; with R1 and R2 penalties Huang et al. 2024).
     """
-    return tf.reduce_mean(tf.nn.softplus(fake - real)), tf.reduce_mean(tf.nn.softplus(real - fake))
+    return tf.nn.softplus(fake - real), tf.nn.softplus(real - fake)
 
 
 def least_squares(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
     """½ E[(D(x) - 1)²] + ½ E[D(G(z))²] and ½ E[(D(G(z)) - 1)²], D being the logit (Mao et al. 2017)."""
-    discriminator = tf.reduce_mean(tf.square(real - 1)) + tf.reduce_mean(tf.square(fake))
-    return discriminator / 2, tf.reduce_mean(tf.square(fake - 1)) / 2
+    return (tf.square(real - 1) + tf.square(fake)) / 2, tf.square(fake - 1) / 2
 
 
 def hinge(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
     """E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))] and -E[D(G(z))] (Lim & Ye 2017)."""
-    discriminator = tf.reduce_mean(tf.nn.relu(1 - real)) + tf.reduce_mean(tf.nn.relu(1 + fake))
-    return discriminator, -tf.reduce_mean(fake)
+    return tf.nn.relu(1 - real) + tf.nn.relu(1 + fake), -fake
 
 
 def wasserstein(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
     """E[D(G(z))] - E[D(x)] and -E[D(G(z))], for a D of bounded slope (Arjovsky et al. 2017)."""
-    return tf.reduce_mean(fake) - tf.reduce_mean(real), -tf.reduce_mean(fake)
+    return fake - real, -fake
 
 
 def slope_penalty(gradient: Tensor) -> Tensor:
-    """Mean over the batch of (‖∂D/∂x‖ - 1)² (Gulrajani et al. 2017, equation 3)."""
-    squares = tf.reduce_sum(tf.square(gradient), axis=tuple(range(1, len(gradient.shape))))
-    return tf.reduce_mean(tf.square(tf.sqrt(squares + 1e-12) - 1))
+    """(‖∂D/∂x‖ - 1)² of each sample: [B] (Gulrajani et al. 2017, equation 3)."""
+    return tf.square(tf.sqrt(gradient_penalty(gradient) + 1e-12) - 1)
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -70,10 +66,8 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def gradient_penalty(gradient: Tensor) -> Tensor:
-    """Mean over the batch of ‖∂D/∂x‖², zero-centred (R1 on real, R2 on fake; Mescheder et al. 2018)."""
-    return tf.reduce_mean(
-        tf.reduce_sum(tf.square(gradient), axis=tuple(range(1, len(gradient.shape))))
-    )
+    """‖∂D/∂x‖² of each sample, zero-centred: [B] (R1 on real, R2 on fake; Mescheder et al. 2018)."""
+    return tf.reduce_sum(tf.square(gradient), axis=tuple(range(1, len(gradient.shape))))
 
 
 ADVERSARIAL: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {

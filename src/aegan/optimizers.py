@@ -12,31 +12,62 @@ from aegan.config_training import Training
 Tensor = Any
 
 
-def optimizer(
-    section: Training, learning_rate: float, variables: list[Any], *, per_step: int = 1
-) -> Any:
-    """A Keras optimiser, built for the variables it will update.
+class Descent:
+    """An optimiser and the variables that it updates."""
 
-    Args:
-        section: the training section of the configuration; see there for the meanings.
-        learning_rate: the highest of the schedule.
-        variables: keras.Variables.
-        per_step: how many updates a step of training makes.
-    """
-    rate = schedule(section, learning_rate, per_step)
-    bounds = {"value": "clipvalue", "norm": "clipnorm", "global_norm": "global_clipnorm"}
-    common: dict[str, Any] = {"weight_decay": section.weight_decay or None}
-    if section.clip != "none":
-        common[bounds[section.clip]] = section.clip_at
-    match section.optimizer:
-        case "sgd":
-            chosen = keras.optimizers.SGD(rate, section.momentum, section.nesterov, **common)
-        case "rmsprop":
-            chosen = keras.optimizers.RMSprop(rate, momentum=section.momentum, **common)
-        case _:
-            chosen = keras.optimizers.Adam(rate, section.beta_1, section.beta_2, **common)
-    chosen.build(variables)
-    return chosen
+    def __init__(
+        self,
+        section: Training,
+        learning_rate: float,
+        variables: list[Any],
+        scale: Any,
+        *,
+        per_step: int = 1,
+    ):
+        """Build what the configuration says.
+
+        Args:
+            section: the training section of the configuration; see there for the meanings.
+            learning_rate: the highest of the schedule.
+            variables: keras.Variables.
+            scale: float32 scalar tf.Variable, multiplies the learning rate.
+            per_step: how many updates a step of training makes.
+        """
+        self.variables = variables
+        rate = Scaled(schedule(section, learning_rate, per_step), scale)
+        bounds = {"value": "clipvalue", "norm": "clipnorm", "global_norm": "global_clipnorm"}
+        common: dict[str, Any] = {"weight_decay": section.weight_decay or None}
+        if section.clip != "none":
+            common[bounds[section.clip]] = section.clip_at
+        self._rate, momentum = rate, section.momentum
+        match section.optimizer:
+            case "sgd":
+                self._keras = keras.optimizers.SGD(rate, momentum, section.nesterov, **common)
+            case "rmsprop":
+                self._keras = keras.optimizers.RMSprop(rate, momentum=momentum, **common)
+            case _:
+                self._keras = keras.optimizers.Adam(rate, section.beta_1, section.beta_2, **common)
+        self._keras.build(variables)
+
+    def apply(self, gradients: list[Tensor]) -> dict[str, Tensor]:
+        """Update the variables.
+
+        Returns:
+            `gradient_norm`, the Euclidean norm of all gradients before they are bounded, and the
+            `learning_rate` of this update.
+        """
+        rate = self._rate(self._keras.iterations.value)
+        self._keras.apply(gradients, self.variables)
+        return {"gradient_norm": tf.linalg.global_norm(gradients), "learning_rate": rate}
+
+    @property
+    def updates(self) -> Tensor:
+        """How many there were."""
+        return self._keras.iterations.value
+
+    def state(self) -> list[Any]:
+        """The tf.Variables of the optimiser."""
+        return [variable.value for variable in self._keras.variables]
 
 
 def schedule(section: Training, learning_rate: float, per_step: int = 1) -> Any:
@@ -53,6 +84,23 @@ def schedule(section: Training, learning_rate: float, per_step: int = 1) -> Any:
         # Keras counts a boundary to the interval that it ends.
         rate = schedules.PiecewiseConstantDecay([end - 1 for end in ends], rates) if ends else rate
     return WarmUp(rate, warmup) if warmup else rate
+
+
+class Scaled(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """A schedule, or a number, times a variable."""
+
+    def __init__(self, rate: Any, scale: Any):
+        """Take both factors."""
+        self._scaled, self._scale = rate, scale
+
+    def __call__(self, step: Tensor) -> Tensor:
+        """The rate of a step counted from 0."""
+        rate = self._scaled(step) if callable(self._scaled) else self._scaled
+        return rate * self._scale
+
+    def get_config(self) -> dict[str, Any]:
+        """What Keras would save."""
+        return {"rate": self._scaled, "scale": self._scale}
 
 
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]

@@ -16,7 +16,9 @@ class Plan:
 
     stage: str
     seed: int
+    full_batch: bool
     batch_size: int
+    micro_batch_size: int
     steps: int
     validate_every: int
     patience: int | None
@@ -37,7 +39,9 @@ def plan_of(
     return Plan(
         stage=stage,
         seed=seed,
+        full_batch=section.batch == "full",
         batch_size=section.batch_size * batches,
+        micro_batch_size=section.micro_batch_size,
         steps=section.steps,
         validate_every=validate_every,
         patience=patience,

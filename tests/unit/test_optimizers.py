@@ -8,9 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from aegan.config_training import Training
-from aegan.optimizers import optimizer, schedule
+from aegan.optimizers import Descent, schedule
 
 
 def section(**settings: Any) -> Training:
@@ -54,12 +55,14 @@ def test_several_updates_a_step_stretch_the_schedule() -> None:
     np.testing.assert_allclose(thrice[30::3], once[10:], atol=1e-6)
 
 
+def descent(settings: Training, variables: list[Any], scale: float = 1.0) -> Descent:
+    return Descent(settings, settings.learning_rate, variables, tf.Variable(scale))
+
+
 def moved(settings: Training, gradients: list[Any]) -> list[Any]:
     """How far one update moves variables that start at 0."""
     variables = [keras.Variable(np.zeros_like(gradient)) for gradient in gradients]
-    optimizer(settings, settings.learning_rate, variables).apply(
-        [keras.ops.convert_to_tensor(g) for g in gradients], variables
-    )
+    descent(settings, variables).apply([tf.constant(gradient) for gradient in gradients])
     return [-variable.numpy() for variable in variables]
 
 
@@ -95,9 +98,9 @@ def test_gradients_are_bounded(clip: str, expected: list[Any]) -> None:
 )
 def test_every_optimiser_finds_the_bottom_of_a_bowl(settings: dict[str, Any]) -> None:
     variable = keras.Variable(np.array([3.0, -2.0], np.float32))
-    chosen = optimizer(section(steps=300, **settings), settings["learning_rate"], [variable])
+    chosen = descent(section(steps=300, **settings), [variable])
     for _ in range(300):
-        chosen.apply([2 * (variable.value - [1.0, 1.0])], [variable])
+        chosen.apply([2 * (variable.value - [1.0, 1.0])])
     tolerance = 0.1 if "weight_decay" in settings else 0.02
     np.testing.assert_allclose(variable.numpy(), [1.0, 1.0], atol=tolerance)
 
@@ -105,5 +108,21 @@ def test_every_optimiser_finds_the_bottom_of_a_bowl(settings: dict[str, Any]) ->
 def test_weight_decay_shrinks_without_a_gradient() -> None:
     variable = keras.Variable(np.array([2.0], np.float32))
     settings = section(schedule="constant", learning_rate=0.1, weight_decay=0.5)
-    optimizer(settings, 0.1, [variable]).apply([np.zeros(1, np.float32)], [variable])
+    descent(settings, [variable]).apply([tf.zeros(1)])
     assert variable.numpy()[0] == pytest.approx(2.0 * (1 - 0.1 * 0.5))
+
+
+def test_the_norm_is_that_of_all_gradients_before_they_are_bounded() -> None:
+    settings = section(optimizer="sgd", clip="norm", clip_at=0.1)
+    variables = [keras.Variable(np.zeros_like(gradient)) for gradient in BIG]
+    measured = descent(settings, variables).apply([tf.constant(gradient) for gradient in BIG])
+    assert float(measured["gradient_norm"]) == pytest.approx(13.0)
+    assert float(measured["learning_rate"]) == 1.0
+
+
+def test_a_lower_scale_takes_smaller_steps() -> None:
+    settings = section(optimizer="sgd", schedule="constant", learning_rate=0.5)
+    variable = keras.Variable(np.zeros(1, np.float32))
+    measured = descent(settings, [variable], scale=0.25).apply([tf.constant([2.0])])
+    assert variable.numpy().tolist() == [-0.25]
+    assert float(measured["learning_rate"]) == 0.125

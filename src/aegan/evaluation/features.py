@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -18,7 +17,9 @@ from aegan import networks, training
 from aegan.batches import in_batches
 from aegan.checkpoints import Checkpoints
 from aegan.config import Config
+from aegan.config_training import Training
 from aegan.data.dataset import Dataset
+from aegan.optimizers import Descent
 from aegan.plans import Plan, use_xla
 from aegan.store import open_store
 
@@ -31,29 +32,44 @@ BATCH_SIZE = 128
 
 
 class ClassifierLearner:
-    """A classifier trained with cross-entropy on (example, label) pairs.
+    """A classifier trained with cross-entropy on (example, label) pairs."""
 
-    The label rides in front of the flattened example, since a batch is one array.
-    """
+    phases = 1
 
     def __init__(self, network: str, shape: tuple[int, ...], num_classes: int, seed: int):
         """Build the network for examples [*shape]."""
-        self._shape, self._num_classes = shape, num_classes
         self.network = networks.classifier(network, shape, max(2, num_classes), FEATURE_SIZE, seed)
-        self._optimizer = keras.optimizers.Adam(LEARNING_RATE)
-        self._optimizer.build(self.network.trainable_variables)
+        self.scale = tf.Variable(1.0)
+        section = Training(learning_rate=LEARNING_RATE, schedule="constant")
+        variables = self.network.trainable_variables
+        self._descent = Descent(section, LEARNING_RATE, variables, self.scale)
 
-    def update(self, batch: Tensor, step: Tensor) -> dict[str, Tensor]:
-        """One step on [B, 1 + prod(shape)]: label, then example."""
-        labels = tf.cast(batch[:, 0], tf.int32)
-        examples = tf.reshape(batch[:, 1:], (-1, *self._shape))
+    def update(self, batch: tuple[Tensor, Tensor], step: Tensor) -> dict[str, Tensor]:
+        """One step on examples [B, ...] and labels [B]."""
+        gradients, losses = self._gradients(batch, tf.reduce_mean)
+        return losses | self.apply(0, gradients, losses)
+
+    def gradients(
+        self, _: int, batch: tuple[Tensor, Tensor], step: Tensor, part: Tensor
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Sums over the batch of each sample's gradients and losses."""
+        return self._gradients(batch, tf.reduce_sum)
+
+    def apply(
+        self, _: int, gradients: list[Tensor], losses: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Descend by mean gradients."""
+        return self._descent.apply(gradients)
+
+    def _gradients(
+        self, batch: tuple[Tensor, Tensor], reduce: Callable[[Tensor], Tensor]
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        examples, labels = batch
         with tf.GradientTape() as tape:
             _, logits = self.network(examples, training=True)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            loss = tf.reduce_mean(losses)
-        gradients = tape.gradient(loss, [v.value for v in self.network.trainable_variables])
-        self._optimizer.apply(gradients, self.network.trainable_variables)
-        return {"loss": loss}
+            loss = reduce(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        variables = [v.value for v in self.network.trainable_variables]
+        return tape.gradient(loss, variables), {"loss": loss}
 
     def validate(self) -> None:
         """Nothing to choose: the last weights do."""
@@ -61,7 +77,7 @@ class ClassifierLearner:
 
     def state(self) -> list[Any]:
         """Weights and optimiser slots."""
-        return self.weights() + [v.value for v in self._optimizer.variables]
+        return self.weights() + self._descent.state()
 
     def weights(self) -> list[Any]:
         """Weights of the network."""
@@ -96,12 +112,12 @@ def feature_extractor(dataset: Dataset, config: Config) -> tuple[Callable[[Array
 def _train(learner: ClassifierLearner, dataset: Dataset, config: Config, network: str) -> float:
     features, labels = dataset.features("train"), dataset.labels("train")
     assert labels is not None  # num_classes > 1
-    column = labels[:, np.newaxis].astype(np.float32)
-    pairs = np.concatenate([column, features.reshape(len(features), -1)], axis=1)
     plan = Plan(
         stage="evaluate",
         seed=config.seed + 2,
-        batch_size=min(BATCH_SIZE, len(pairs)),
+        full_batch=False,
+        batch_size=min(BATCH_SIZE, len(features)),
+        micro_batch_size=BATCH_SIZE,
         steps=config.evaluation.feature_steps,
         validate_every=config.evaluation.feature_steps,
         patience=None,
@@ -111,7 +127,7 @@ def _train(learner: ClassifierLearner, dataset: Dataset, config: Config, network
     with tempfile.TemporaryDirectory() as scratch:  # short enough to start again
         training.train(
             learner,
-            pairs,
+            (features, labels.astype(np.int32)),
             plan,
             Checkpoints(open_store(scratch), "checkpoints", "evaluate"),
         )
