@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from aegan import networks, objectives, plans, training
+from aegan import networks, objectives, plans, replicas, training
 from aegan.batches import in_batches
 from aegan.config import Config
+from aegan.lbfgs import Lbfgs
 from aegan.optimizers import Descent
 
 Array = np.ndarray[Any, Any]
@@ -56,7 +57,11 @@ class AutoencoderLearner:
         self._models = (self._encoder, self.decoder)
         self._trained = [v for model in self._models for v in model.trainable_variables]
         self.scale = tf.Variable(1.0)
-        self._descent = Descent(section, section.learning_rate, self._trained, self.scale)
+        self._descent: Descent | Lbfgs
+        if section.optimizer == "lbfgs":
+            self._descent = Lbfgs(self._trained)
+        else:
+            self._descent = Descent(section, section.learning_rate, self._trained, self.scale)
         self._validation = validation
         xla = plans.use_xla(section.compiler, section.network)
         self._validate = tf.function(self._validation_losses, jit_compile=xla, autograph=False)
@@ -64,7 +69,8 @@ class AutoencoderLearner:
     def update(self, batch: Tensor, step: Tensor) -> dict[str, Tensor]:
         """One step of gradient descent on the mean loss of the batch."""
         seeds = training.step_seeds(self._seed, step)
-        gradients, losses = self._gradients(batch, seeds, tf.reduce_mean)
+        gradients, losses = self._gradients(batch, seeds, replicas.mean)
+        losses = replicas.total(losses)
         return losses | self.apply(0, gradients, losses)
 
     def gradients(
@@ -72,13 +78,13 @@ class AutoencoderLearner:
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Sums over the batch of each sample's gradients and losses."""
         seeds = training.step_seeds(self._seed, step, part)
-        return self._gradients(batch, seeds, tf.reduce_sum)
+        return self._gradients(batch, seeds, tf.reduce_sum, part)
 
     def apply(
         self, _: int, gradients: list[Tensor], losses: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         """Descend by mean gradients."""
-        return self._descent.apply(gradients)
+        return self._descent.apply(gradients, losses["loss"])
 
     def validate(self) -> float:
         """The loss over the validation split, without corruption, noise and penalties on the code."""
@@ -90,34 +96,52 @@ class AutoencoderLearner:
 
     def weights(self) -> list[Any]:
         """Weights of both networks."""
-        return [v.value for model in self._models for v in model.variables]
+        return [v.value for model in self._models for v in model.weights]
 
     def _gradients(
-        self, batch: Tensor, seeds: Iterator[Tensor], reduce: Callable[[Tensor], Tensor]
+        self,
+        batch: Tensor,
+        seeds: Iterator[Tensor],
+        reduce: Callable[[Tensor], Tensor],
+        part: Tensor | None = None,
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
-        networks.reseed_dropout(self._models, next(seeds))
+        networks.reseed_dropout(self._models, next(seeds), part)
         with tf.GradientTape() as tape:
-            losses = {k: reduce(v) for k, v in self._losses(batch, next(seeds)).items()}
+            losses = {k: reduce(v) for k, v in self._losses(batch, next(seeds), part).items()}
         return tape.gradient(losses["loss"], [v.value for v in self._trained]), losses
 
-    def _losses(self, batch: Tensor, seed: Tensor) -> dict[str, Tensor]:
+    def _losses(self, batch: Tensor, seed: Tensor, part: Tensor | None) -> dict[str, Tensor]:
         """Of each example: [B]."""
         section = self._section
+
+        def drawn(draw: Callable[..., Tensor], like: Tensor, seed: Tensor, *limits: float) -> Any:
+            shape = tf.shape(like)[1:]
+            return replicas.rows(
+                lambda size: draw(tf.concat([[size], shape], 0), seed, *limits),
+                tf.shape(like)[0],
+                part,
+            )
+
         noise, draw, direction = tf.unstack(tf.random.split(seed, 3))
-        inputs = self._corrupted(batch, noise) if section.kind == "denoising" else batch
+        inputs = batch
+        if section.kind == "denoising" and section.noise == "masking":
+            kept = drawn(tf.random.stateless_uniform, batch, noise) >= section.noise_level
+            inputs = tf.where(kept, batch, 0.0)
+        elif section.kind == "denoising":
+            inputs = batch + section.noise_level * drawn(tf.random.stateless_normal, batch, noise)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([inputs] if section.contraction else [])
             codes, log_variance = self._encoded(inputs, training=True)
         terms = {}
         if section.contraction:
             # Hutchinson's estimate: E‖Jᵀv‖² = ‖J‖² for v of random signs.
-            signs = tf.sign(tf.random.stateless_uniform(tf.shape(codes), direction, -1.0))
+            signs = tf.sign(drawn(tf.random.stateless_uniform, codes, direction, -1.0))
             squares = objectives.gradient_penalty(tape.gradient(codes, inputs, signs))
             terms["contraction"] = section.contraction * squares / self._size
         if section.sparsity:
             terms["sparsity"] = section.sparsity * tf.reduce_mean(tf.abs(codes), axis=1)
         if log_variance is not None:
-            normal = tf.random.stateless_normal(tf.shape(codes), draw)
+            normal = drawn(tf.random.stateless_normal, codes, draw)
             divergence = self._divergence(codes, log_variance)
             terms["divergence"] = tf.broadcast_to(divergence, tf.shape(codes)[:1])
             codes = codes + tf.exp(log_variance / 2) * normal
@@ -138,13 +162,6 @@ class AutoencoderLearner:
         if self._section.free_bits:
             nats = tf.maximum(tf.reduce_mean(nats, axis=0, keepdims=True), self._section.free_bits)
         return tf.reduce_sum(nats, axis=1) * (2 * self._section.beta / self._size)
-
-    def _corrupted(self, batch: Tensor, seed: Tensor) -> Tensor:
-        level = self._section.noise_level
-        if self._section.noise == "masking":
-            kept = tf.random.stateless_uniform(tf.shape(batch), seed) >= level
-            return tf.where(kept, batch, 0.0)
-        return batch + level * tf.random.stateless_normal(tf.shape(batch), seed)
 
     def _validation_losses(self, batch: Tensor) -> Tensor:
         codes, log_variance = self._encoded(batch, training=False)

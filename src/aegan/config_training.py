@@ -41,9 +41,13 @@ class Training(Architecture):
     ghost_statistics: bool = False
     """Lets `batch` normalisation take the statistics of each micro-batch in a full batch (Hoffer et al.
     2017): the gradient is exact for that, and not for the statistics of the whole training set."""
+    residency: Literal["auto", "resident", "streamed"] = "auto"
+    """Whether the examples lie on the device or come from disk while training goes on; `auto`: they lie
+    there if they take no more than a quarter of its memory."""
     steps: PositiveInt = 5000
-    optimizer: Literal["adam", "sgd", "rmsprop"] = "adam"
-    """With `weight_decay`, `adam` is AdamW."""
+    optimizer: Literal["adam", "sgd", "rmsprop", "lbfgs"] = "adam"
+    """With `weight_decay`, `adam` is AdamW. `lbfgs` is for the autoencoder in full batch; each of its
+    steps tries one point of a search."""
     learning_rate: PositiveFloat = 1e-3
     schedule: Literal["constant", "cosine", "step"] = "cosine"
     """Over the budget of steps: `cosine` decays the learning rate to zero, `step` multiplies it by
@@ -66,7 +70,10 @@ class Training(Architecture):
     clip: Literal["none", "value", "norm", "global_norm"] = "none"
     """Against exploding gradients: bounds each value, the norm of each weight's gradient, or of all."""
     clip_at: PositiveFloat = 1.0
-    checkpoint_seconds: PositiveFloat = 60.0
+    back_off: Count = 0
+    """How often training goes back to the last evaluation, and on at half the learning rate, when a loss
+    or a gradient is no longer finite."""
+    checkpoint_seconds: PositiveFloat = 120.0
     """Wall-clock seconds between checkpoints."""
     compiler: Literal["auto", "xla", "graph"] = "auto"
     """`auto` picks the faster for the network and the device (see `plans.use_xla`)."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aegan.config import Config
+    from aegan.config_training import Autoencoder, Gan
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ def contradictions(config: Config) -> Iterator[Contradiction]:
                 (f"{name}.nesterov", f"{name}.optimizer", f"{name}.momentum"),
                 "needs `optimizer: sgd` and a `momentum` above 0",
             )
+        if section.batch == "full":
+            yield from _of_full_batch(name, section)
     yield from _of_the_autoencoder(config)
     yield from _of_the_gan(config)
     if gan.space == "data" and gan.prior == "mixture":
@@ -82,8 +85,57 @@ def contradictions(config: Config) -> Iterator[Contradiction]:
             )
 
 
+def _of_full_batch(name: str, section: Autoencoder | Gan) -> Iterator[Contradiction]:
+    normalizations = ["normalization"]
+    normalizations += ["discriminator_normalization"] if name == "gan" else []
+    for setting in normalizations:
+        if getattr(section, setting) == "batch" and not section.ghost_statistics:
+            yield Contradiction(
+                (f"{name}.{setting}", f"{name}.batch"),
+                "`batch` takes its statistics from a micro-batch and not from the training set, so the"
+                " gradient would not be that of a full batch; use `layer` or `group`, or say that you"
+                " want that with `ghost_statistics: true`",
+            )
+    if getattr(section, "spectral_normalization", False):
+        yield Contradiction(
+            (f"{name}.spectral_normalization", f"{name}.batch"),
+            "estimates singular values anew with every micro-batch, so they would not share one"
+            " network with `batch: full`; use `gamma` to bound slopes",
+        )
+
+
+def _of_lbfgs(section: Autoencoder) -> Iterator[Contradiction]:
+    """It compares losses at several points, which must be of one function."""
+    if section.batch != "full":
+        yield Contradiction(
+            ("autoencoder.optimizer", "autoencoder.batch"),
+            "`lbfgs` compares losses and so needs the same examples at each step: use `batch: full`",
+        )
+    random = {
+        "autoencoder.kind": section.kind != "plain",
+        "autoencoder.dropout": section.dropout > 0,
+        "autoencoder.contraction": section.contraction > 0,
+    }
+    unused = {
+        "autoencoder.clip": section.clip != "none",
+        "autoencoder.weight_decay": section.weight_decay > 0,
+        "autoencoder.warmup_steps": section.warmup_steps > 0,
+    }
+    for paths, why in (
+        (random, "is random at each step, and `lbfgs` compares losses"),
+        (unused, "does nothing with `lbfgs`, which searches for the length of a step"),
+    ):
+        for path, is_set in paths.items():
+            if is_set:
+                yield Contradiction(
+                    (path, "autoencoder.optimizer"), f"{why}; leave it out, or use `adam`"
+                )
+
+
 def _of_the_autoencoder(config: Config) -> Iterator[Contradiction]:
     section = config.autoencoder
+    if section.optimizer == "lbfgs":
+        yield from _of_lbfgs(section)
     if section.kind == "variational" and section.code_activation != "linear":
         yield Contradiction(
             ("autoencoder.code_activation", "autoencoder.kind"),
@@ -100,6 +152,11 @@ def _of_the_autoencoder(config: Config) -> Iterator[Contradiction]:
 
 def _of_the_gan(config: Config) -> Iterator[Contradiction]:
     gan = config.gan
+    if gan.optimizer == "lbfgs":
+        yield Contradiction(
+            ("gan.optimizer",),
+            "`lbfgs` minimises one loss and a GAN has two that pull against each other; use `adam`",
+        )
     penalties = [name for name in ("gamma", "interpolation_penalty") if getattr(gan, name)]
     if gan.discriminator_normalization == "batch" and penalties:
         yield Contradiction(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from aegan import networks, objectives, plans, training
+from aegan import networks, objectives, plans, replicas, training
 from aegan.config import Config
 from aegan.config_training import Architecture, Gan
 from aegan.latent import Mixture, sample_mixture
@@ -76,18 +76,19 @@ class GanLearner:
         networks.reseed_dropout((self._generator, self._discriminator), draws.dropout)
         *parts, last = tf.split(batch, self._section.discriminator_steps)
         for phase, part in enumerate(parts):
-            samples = self._generator(self._noise(part, draws.noise[phase]), training=True)
-            self.apply(phase, *self._of_discriminator(part, samples, draws, phase, tf.reduce_mean))
-        noise = self._noise(last, draws.noise[-1])
+            samples = self._generator(self._noise(part, draws, phase), training=True)
+            self.apply(phase, *self._of_discriminator(part, samples, draws, phase, replicas.mean))
+        noise = self._noise(last, draws, -1)
         with tf.GradientTape() as tape:
             samples = self._generator(noise, training=True)
             fixed = tf.stop_gradient(samples)
-            found = self._of_discriminator(last, fixed, draws, len(parts), tf.reduce_mean)
-            metrics = found[1] | self.apply(len(parts), *found)
-            loss = self._generator_loss(last, samples, tf.reduce_mean)
+            found = self._of_discriminator(last, fixed, draws, len(parts), replicas.mean)
+            metrics = self.apply(len(parts), *found)
+            loss = self._generator_loss(last, samples, replicas.mean)
         gradients = tape.gradient(loss, _values(self._generator))
         losses = {"generator_loss": loss}
-        return metrics | losses | self.apply(self.phases - 1, gradients, losses)
+        metrics |= self.apply(self.phases - 1, gradients, losses)
+        return metrics | replicas.total(found[1] | losses)
 
     def gradients(
         self, phase: int, batch: Tensor, step: Tensor, part: Tensor
@@ -95,12 +96,12 @@ class GanLearner:
         """Sums over the batch of each sample's gradients and losses, for one of the networks."""
         draws = self._draws(step, part)
         dropout = tf.random.fold_in(draws.dropout, phase)
-        networks.reseed_dropout((self._generator, self._discriminator), dropout)
+        networks.reseed_dropout((self._generator, self._discriminator), dropout, part)
         if phase < self.phases - 1:
-            samples = self._generator(self._noise(batch, draws.noise[phase]), training=True)
+            samples = self._generator(self._noise(batch, draws, phase), training=True)
             return self._of_discriminator(batch, samples, draws, phase, tf.reduce_sum)
         with tf.GradientTape() as tape:
-            samples = self._generator(self._noise(batch, draws.noise[-1]), training=True)
+            samples = self._generator(self._noise(batch, draws, -1), training=True)
             loss = self._generator_loss(batch, samples, tf.reduce_sum)
         return tape.gradient(loss, _values(self._generator)), {"generator_loss": loss}
 
@@ -120,12 +121,12 @@ class GanLearner:
     def state(self) -> list[Any]:
         """Weights of all networks and both optimisers' slots."""
         models = (self._generator, self.average, self._discriminator)
-        variables = [v.value for model in models for v in model.variables]
+        variables = [v.value for model in models for v in model.weights]
         return variables + [v for descent in self._descents for v in descent.state()]
 
     def weights(self) -> list[Any]:
         """Weights of the averaged generator."""
-        return [v.value for v in self.average.variables]
+        return [v.value for v in self.average.weights]
 
     def _draws(self, step: Tensor, part: Tensor | None = None) -> _Draws:
         seeds = training.step_seeds(self._seed, step, part)
@@ -135,10 +136,14 @@ class GanLearner:
             noise=[*(first for first, _ in others), noise],
             penalty=[*(second for _, second in others), penalty],
             dropout=dropout,
+            part=part,
         )
 
-    def _noise(self, batch: Tensor, seed: Tensor) -> Any:
-        return draw_noise(self._mixture, self._section.noise_size, tf.shape(batch)[0], seed)
+    def _noise(self, batch: Tensor, draws: _Draws, phase: int) -> Any:
+        def draw(size: Tensor) -> Any:
+            return draw_noise(self._mixture, self._section.noise_size, size, draws.noise[phase])
+
+        return replicas.rows(draw, tf.shape(batch)[0], draws.part)
 
     def _of_discriminator(
         self, batch: Tensor, samples: Tensor, draws: _Draws, phase: int, reduce: Reduction
@@ -157,8 +162,12 @@ class GanLearner:
                 real = network(batch, training=True)
                 fake = network(samples, training=True)
             if section.interpolation_penalty:
-                shape = [tf.shape(batch)[0]] + [1] * (len(batch.shape) - 1)
-                share = tf.random.stateless_uniform(shape, draws.penalty[phase])
+                ones, seed = [1] * (len(batch.shape) - 1), draws.penalty[phase]
+                share = replicas.rows(
+                    lambda size: tf.random.stateless_uniform([size, *ones], seed),
+                    tf.shape(batch)[0],
+                    draws.part,
+                )
                 between = batch + share * (samples - batch)
                 slopes = objectives.slope_penalty(_with_input_gradient(network, between)[1])
                 penalty += section.interpolation_penalty * reduce(slopes)
@@ -174,21 +183,21 @@ class GanLearner:
         """EMA whose decay rises from 1/10, so that the first steps do not linger."""
         position = tf.cast(step, tf.float32)
         decay = tf.minimum(self._section.ema_decay, (1 + position) / (10 + position))
-        for average, current in zip(self.average.variables, self._generator.variables, strict=True):
-            if average.value.dtype.is_floating:  # the state of dropout is none
-                average.value.assign(decay * average.value + (1 - decay) * current.value)
+        for average, current in zip(self.average.weights, self._generator.weights, strict=True):
+            average.value.assign(decay * average.value + (1 - decay) * current.value)
 
 
 @dataclass(frozen=True)
 class _Draws:
     """Seeds of a step: of the noise and of the penalty of each of the discriminator's phases.
 
-    The generator takes the noise of the last of them.
+    The generator takes the noise of the last of them. `part` is the micro-batch of a full batch.
     """
 
     noise: list[Tensor]
     penalty: list[Tensor]
     dropout: Tensor
+    part: Tensor | None
 
 
 def _of_the_discriminator(section: Gan) -> Architecture:

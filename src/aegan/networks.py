@@ -16,6 +16,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from aegan import replicas
 from aegan.config_training import Architecture
 
 Tensor = Any
@@ -125,8 +126,14 @@ def classifier(network: str, shape: Shape, num_classes: int, feature_size: int, 
     return keras.Model(inputs, [features, logits], name="classifier")
 
 
-def reseed_dropout(models: Iterable[Any], seed: Tensor) -> None:
-    """Make what dropout layers draw next a function of a [2] int32 seed, not of earlier draws."""
+def reseed_dropout(models: Iterable[Any], seed: Tensor, part: Tensor | None = None) -> None:
+    """Make what dropout layers draw next a function of a [2] int32 seed, not of earlier draws.
+
+    Several devices draw differently for their shares of a mini-batch, unless it is a `part` of a full
+    batch, which one device has whole.
+    """
+    if part is None and replicas.count() > 1:
+        seed = tf.random.fold_in(seed, replicas.number())
     generators = (getattr(layer, "seed_generator", None) for m in models for layer in m.layers)
     for index, generator in enumerate(g for g in generators if g is not None):
         state = generator.state.value

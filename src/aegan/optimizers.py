@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from aegan import replicas
 from aegan.config_training import Training
 
 Tensor = Any
@@ -49,15 +50,20 @@ class Descent:
                 self._keras = keras.optimizers.Adam(rate, section.beta_1, section.beta_2, **common)
         self._keras.build(variables)
 
-    def apply(self, gradients: list[Tensor]) -> dict[str, Tensor]:
+    def apply(self, gradients: list[Tensor], _: Tensor | None = None) -> dict[str, Tensor]:
         """Update the variables.
+
+        Args:
+            gradients: this device's share of them.
 
         Returns:
             `gradient_norm`, the Euclidean norm of all gradients before they are bounded, and the
             `learning_rate` of this update.
         """
         rate = self._rate(self._keras.iterations.value)
-        self._keras.apply(gradients, self.variables)
+        gradients = replicas.total(gradients)
+        # Keras adds up what all devices give it, and bounds before it does.
+        self._keras.apply(replicas.only_once(gradients), self.variables)
         return {"gradient_norm": tf.linalg.global_norm(gradients), "learning_rate": rate}
 
     @property

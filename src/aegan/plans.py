@@ -12,7 +12,10 @@ from aegan.errors import TrainingError
 
 @dataclass(frozen=True)
 class Plan:
-    """See `aegan.config_training.Training` for the meanings."""
+    """See `aegan.config_training.Training` for the meanings.
+
+    `batch_size` is of a step, in which a learner may take several `batches` one after the other.
+    """
 
     stage: str
     seed: int
@@ -24,6 +27,9 @@ class Plan:
     patience: int | None
     checkpoint_seconds: float
     xla: bool
+    batches: int = 1
+    back_off: int = 0
+    residency: str = "auto"
 
 
 def plan_of(
@@ -47,6 +53,9 @@ def plan_of(
         patience=patience,
         checkpoint_seconds=section.checkpoint_seconds,
         xla=use_xla(section.compiler, section.network),
+        batches=batches,
+        back_off=section.back_off,
+        residency=section.residency,
     )
 
 

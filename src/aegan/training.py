@@ -7,6 +7,7 @@ in another order for another number of cores; dense networks do not.)
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import time
@@ -15,12 +16,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from aegan import interruption
+from aegan import interruption, replicas
 from aegan.checkpoints import Checkpoints
 from aegan.errors import TrainingError
+from aegan.full_batch import FullBatch
 from aegan.narration import Progress, narrate
 from aegan.plans import Plan
-from aegan.programs import MOST_UNITS, Examples, FullBatch, Learner, MiniBatches
+from aegan.programs import Learner, MiniBatches, Program
+from aegan.streaming import Examples, fits
 
 Tensor = Any
 History = list[dict[str, float]]
@@ -57,15 +60,18 @@ def train(learner: Learner, examples: Examples, plan: Plan, checkpoints: Checkpo
         A record per evaluation: step, mean metrics since the one before, validation loss, seconds.
 
     Raises:
-        TrainingError: a metric is not finite; names the step. The last checkpoint is kept.
+        TrainingError: a metric is not finite; names the step. The last checkpoint is kept. Or memory
+            does not suffice; names the setting to lower.
         SystemExit: SIGTERM or SIGINT came; a checkpoint was taken.
     """
     tf.config.experimental.enable_op_determinism()
-    program = (FullBatch if plan.full_batch else MiniBatches)(learner, examples, plan)
+    program = _program(learner, examples, plan)
     weights = learner.weights()
     best = [tf.Variable(weight) for weight in weights]
     best_loss, best_step = tf.Variable(math.inf), tf.Variable(0)
-    state = [*learner.state(), *program.state(), *best, best_loss, best_step]
+    learned = [*learner.state(), *best, best_loss, best_step]
+    kept = [tf.Variable(variable) for variable in learned] if plan.back_off else []  # to go back to
+    state = [*learned, *program.state(), *kept, learner.scale]
 
     # Work is counted in units of the program, of which a step takes one or more.
     position, progress = checkpoints.restore(state)
@@ -79,8 +85,8 @@ def train(learner: Learner, examples: Examples, plan: Plan, checkpoints: Checkpo
     last_checkpoint = last_record = time.monotonic()
     saved, resumable = position, math.isfinite(plan.checkpoint_seconds)
 
-    def save() -> None:
-        checkpoints.save(position, state, {"history": history, "totals": totals})
+    def snapshot() -> tuple[int, list[Any], dict[str, Any]]:
+        return position, state, {"history": history, "totals": totals}
 
     with interruption.deferred() as told_to_stop:
         while (step := position // program.units) < plan.steps:
@@ -90,14 +96,16 @@ def train(learner: Learner, examples: Examples, plan: Plan, checkpoints: Checkpo
             evaluation = min(plan.steps, (step // plan.validate_every + 1) * plan.validate_every)
             count = min(units_per_call, evaluation * program.units - position)
             start = time.monotonic()
-            bad, totals = program.run(position, count, totals)
-            units_per_call = _adapt(count, units_per_call, time.monotonic() - start)
+            with _explained(plan):
+                bad, totals = program.run(position, count, totals)
+            units_per_call = _adapt(count, units_per_call, time.monotonic() - start, program)
             if bad >= 0:
-                raise TrainingError(
-                    f"{plan.stage}: the loss is no longer finite at step {bad:,}; lower"
-                    f" {plan.stage.removeprefix('train_')}.learning_rate, or look for extreme values in"
-                    f" the data.{' The last checkpoint is kept' if saved else ''}"
-                )
+                _lower(learner, plan, bad, saved=saved > 0)
+                _copy(kept, learned)
+                _zero(program.state())
+                position = program.units * (int(history[-1]["step"]) if history else 0)
+                totals = [0.0] * len(totals)
+                continue
             position += count
             step = position // program.units
             new = step - (int(history[-1]["step"]) if history else 0)
@@ -106,7 +114,8 @@ def train(learner: Learner, examples: Examples, plan: Plan, checkpoints: Checkpo
 
             if position == evaluation * program.units:
                 record = {"step": float(step)} | means
-                validation_loss = learner.validate()
+                with _explained(plan):
+                    validation_loss = learner.validate()
                 if validation_loss is not None:
                     record["validation_loss"] = validation_loss
                     if validation_loss < float(best_loss.numpy()):
@@ -117,22 +126,74 @@ def train(learner: Learner, examples: Examples, plan: Plan, checkpoints: Checkpo
                 record["seconds"], last_record = now - last_record, now
                 totals = [0.0] * len(totals)
                 history.append(record)
-            if time.monotonic() - last_checkpoint >= plan.checkpoint_seconds:
-                save()
+                _copy(learned, kept)
+            due = time.monotonic() - last_checkpoint >= plan.checkpoint_seconds
+            if due and not checkpoints.busy:
+                checkpoints.begin(*snapshot())
                 last_checkpoint, saved = time.monotonic(), position
             if told_to_stop:
                 if resumable:
-                    save()
+                    checkpoints.save(*snapshot())
                     text = f"told to stop at step {step:,}; the same command goes on there"
                     narrate(plan.stage, "warning", text)
                 raise SystemExit(128 + told_to_stop[0])
 
     if resumable and position > saved:  # what follows may be killed, too
-        save()
+        checkpoints.save(*snapshot())
+    checkpoints.finish()
     if math.isfinite(float(best_loss.numpy())):
         _copy(best, weights)
         narrate(plan.stage, "info", f"kept the weights of step {int(best_step.numpy()):,}")
     return history
+
+
+def _program(learner: Learner, examples: Examples, plan: Plan) -> Program:
+    devices = replicas.count()
+    if not plan.full_batch and plan.batch_size % (plan.batches * devices):
+        raise TrainingError(
+            f"{_section(plan)}.batch_size is {plan.batch_size // plan.batches} and must be a multiple of"
+            f" the {devices} GPUs of this machine; change it, or show TensorFlow fewer of them with"
+            " CUDA_VISIBLE_DEVICES"
+        )
+    streamed = plan.residency == "streamed" or (plan.residency == "auto" and not fits(examples))
+    kind = FullBatch if plan.full_batch else MiniBatches
+    with _explained(plan):
+        return kind(learner, examples, plan, streamed=streamed)
+
+
+def _section(plan: Plan) -> str:
+    return plan.stage.removeprefix("train_")
+
+
+@contextlib.contextmanager
+def _explained(plan: Plan) -> Iterator[None]:
+    """Say which number to lower where memory does not suffice."""
+    try:
+        yield
+    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+        name = "micro_batch_size" if plan.full_batch else "batch_size"
+        value = plan.micro_batch_size if plan.full_batch else plan.batch_size // plan.batches
+        raise TrainingError(
+            f"{plan.stage}: out of memory; lower {_section(plan)}.{name} (it is {value}) or"
+            f" {_section(plan)}.hidden, or set {_section(plan)}.residency: streamed if it is the"
+            f" examples that do not fit ({str(error).splitlines()[0]})"
+        ) from error
+
+
+def _lower(learner: Learner, plan: Plan, bad: int, *, saved: bool) -> None:
+    """Halve the learning rate, or give up after as often as the plan says."""
+    section, what = _section(plan), f"a loss or gradient is no longer finite at step {bad:,}"
+    backed_off = round(-math.log2(float(learner.scale.numpy())))
+    if backed_off >= plan.back_off:
+        tried = f", after {backed_off} times at half the learning rate" if backed_off else ""
+        raise TrainingError(
+            f"{plan.stage}: {what}{tried}; lower {section}.learning_rate, bound gradients with"
+            f" {section}.clip: global_norm, set {section}.back_off: 3, or look for extreme values in the"
+            f" data.{' The last checkpoint is kept' if saved else ''}"
+        )
+    learner.scale.assign(learner.scale / 2)
+    text = f"{what}: back to the last evaluation, and on at {0.5 ** (backed_off + 1):g} of the rate"
+    narrate(plan.stage, "warning", text)
 
 
 def _out_of_patience(plan: Plan, step: int, best_step: int) -> bool:
@@ -142,14 +203,19 @@ def _out_of_patience(plan: Plan, step: int, best_step: int) -> bool:
     return True
 
 
-def _adapt(count: int, units_per_call: int, seconds: float) -> int:
+def _adapt(count: int, units_per_call: int, seconds: float, program: Program) -> int:
     """Units of the next call: towards PROGRAM_SECONDS, at most fourfold at a time."""
     if count < units_per_call:
         return units_per_call
     wanted = int(count * PROGRAM_SECONDS / max(seconds, 1e-4))
-    return max(1, min(wanted, 4 * count, MOST_UNITS))
+    return max(1, min(wanted, 4 * count, program.most_units))
 
 
 def _copy(sources: list[Any], targets: list[Any]) -> None:
-    for source, target in zip(sources, targets, strict=True):
+    for source, target in zip(sources, targets, strict=bool(sources and targets)):
         target.assign(source)
+
+
+def _zero(variables: list[Any]) -> None:
+    for variable in variables:
+        variable.assign(tf.zeros_like(variable))

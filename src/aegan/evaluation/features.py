@@ -6,21 +6,23 @@ distributions apart, if less sharply (Naeem et al. 2020, section 4.1).
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from aegan import networks, training
+from aegan import networks, replicas, training
 from aegan.batches import in_batches
 from aegan.checkpoints import Checkpoints
 from aegan.config import Config
 from aegan.config_training import Training
 from aegan.data.dataset import Dataset
 from aegan.optimizers import Descent
-from aegan.plans import Plan, use_xla
+from aegan.plans import plan_of
 from aegan.store import open_store
 
 Array = np.ndarray[Any, Any]
@@ -40,13 +42,13 @@ class ClassifierLearner:
         """Build the network for examples [*shape]."""
         self.network = networks.classifier(network, shape, max(2, num_classes), FEATURE_SIZE, seed)
         self.scale = tf.Variable(1.0)
-        section = Training(learning_rate=LEARNING_RATE, schedule="constant")
         variables = self.network.trainable_variables
-        self._descent = Descent(section, LEARNING_RATE, variables, self.scale)
+        self._descent = Descent(Training(schedule="constant"), LEARNING_RATE, variables, self.scale)
 
     def update(self, batch: tuple[Tensor, Tensor], step: Tensor) -> dict[str, Tensor]:
         """One step on examples [B, ...] and labels [B]."""
-        gradients, losses = self._gradients(batch, tf.reduce_mean)
+        gradients, losses = self._gradients(batch, replicas.mean)
+        losses = replicas.total(losses)
         return losses | self.apply(0, gradients, losses)
 
     def gradients(
@@ -81,7 +83,7 @@ class ClassifierLearner:
 
     def weights(self) -> list[Any]:
         """Weights of the network."""
-        return [v.value for v in self.network.variables]
+        return [v.value for v in self.network.weights]
 
 
 def feature_extractor(dataset: Dataset, config: Config) -> tuple[Callable[[Array], Array], str]:
@@ -112,18 +114,14 @@ def feature_extractor(dataset: Dataset, config: Config) -> tuple[Callable[[Array
 def _train(learner: ClassifierLearner, dataset: Dataset, config: Config, network: str) -> float:
     features, labels = dataset.features("train"), dataset.labels("train")
     assert labels is not None  # num_classes > 1
-    plan = Plan(
-        stage="evaluate",
-        seed=config.seed + 2,
-        full_batch=False,
+    steps = config.evaluation.feature_steps
+    section = Training(
+        network="conv" if network == "conv" else "dense",
         batch_size=min(BATCH_SIZE, len(features)),
-        micro_batch_size=BATCH_SIZE,
-        steps=config.evaluation.feature_steps,
-        validate_every=config.evaluation.feature_steps,
-        patience=None,
-        checkpoint_seconds=float("inf"),
-        xla=use_xla("auto", network),
+        steps=steps,
     )
+    plan = plan_of(section, "evaluate", config.seed + 2, validate_every=steps)
+    plan = replace(plan, checkpoint_seconds=math.inf)
     with tempfile.TemporaryDirectory() as scratch:  # short enough to start again
         training.train(
             learner,

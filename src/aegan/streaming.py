@@ -1,0 +1,126 @@
+"""Examples that lie on the device, or come from memory-mapped shards while training goes on.
+
+Examples are one array [N, ...] or a tuple of arrays of as many rows; an array is NumPy's or `Shards`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+Array = np.ndarray[Any, Any]
+Examples = Any
+Tensor = Any
+
+SHARE_OF_MEMORY = 0.25  # of the device's, that resident examples may take
+
+
+class Shards:
+    """Memory-mapped arrays one after the other, as one array [N, ...] of which parts are read.
+
+    Attributes:
+        shape: of the whole.
+        dtype: of the whole.
+    """
+
+    def __init__(self, parts: Sequence[Array]):
+        """Take arrays [n, ...] that differ in n only."""
+        self._parts, self.dtype = list(parts), parts[0].dtype
+        self._ends = np.cumsum([len(part) for part in parts])
+        self.shape = (int(self._ends[-1]), *parts[0].shape[1:])
+
+    def __len__(self) -> int:
+        """N."""
+        return int(self._ends[-1])
+
+    def __getitem__(self, rows: slice | Array) -> Array:
+        """The rows of a slice or of an array of indices, copied."""
+        if isinstance(rows, slice):
+            rows = np.arange(*rows.indices(len(self)))
+        rows = np.asarray(rows) % len(self)
+        out = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        self.take(rows, out)
+        return out
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """The whole, copied."""
+        return np.concatenate(self._parts).astype(dtype or self.dtype, copy=False)
+
+    def take(self, rows: Array, out: Array) -> None:
+        """Copy rows into `out`, [len(rows), ...]."""
+        owners = np.searchsorted(self._ends, rows, side="right")
+        for owner in np.unique(owners):
+            mine = np.flatnonzero(owners == owner)
+            first = self._ends[owner] - len(self._parts[owner])
+            out[mine] = self._parts[owner][rows[mine] - first]
+
+
+class Ahead:
+    """Makes what is asked for next while the present is used, in a thread."""
+
+    def __init__(self, make: Callable[[int, int], Any]):
+        """Take what makes the work of units first … first + count - 1."""
+        self._make, self._pool = make, ThreadPoolExecutor(1)
+        self._next: tuple[int, int, Future[Any]] | None = None
+
+    def get(self, first: int, count: int) -> Any:
+        """What is made of them; what follows is guessed to be as many."""
+        made = self._next
+        guessed = made is not None and made[:2] == (first, count)
+        found = made[2].result() if made is not None and guessed else self._make(first, count)
+        following = first + count
+        self._next = (following, count, self._pool.submit(self._make, following, count))
+        return found
+
+
+def take(array: Any, rows: Array, out: Array) -> None:
+    """Copy the rows of an array or of shards into `out`."""
+    if isinstance(array, Shards):
+        array.take(rows, out)
+    else:
+        np.take(array, rows, axis=0, out=out, mode="clip")
+
+
+def as_constant(array: Any) -> Tensor:
+    """The whole array on the device."""
+    return tf.constant(np.asarray(array))
+
+
+def num_rows(examples: Examples) -> int:
+    """N."""
+    return len(tf.nest.flatten(examples)[0])
+
+
+def bytes_of_row(examples: Examples) -> int:
+    """Of one example."""
+    return sum(int(a.dtype.itemsize * np.prod(a.shape[1:])) for a in tf.nest.flatten(examples))
+
+
+def fits(examples: Examples) -> bool:
+    """Whether the examples take no more than SHARE_OF_MEMORY of the device's memory."""
+    return num_rows(examples) * bytes_of_row(examples) <= SHARE_OF_MEMORY * _device_memory()
+
+
+def _device_memory() -> int:
+    """Bytes that TensorFlow may use of the first GPU, or of this machine or its container."""
+    from tensorflow.python.client import device_lib
+
+    limits = [d.memory_limit for d in device_lib.list_local_devices() if d.device_type == "GPU"]
+    return min(limits) if limits else _host_memory()
+
+
+def _host_memory() -> int:
+    import os
+
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            with open(name) as file:
+                found = min(found, int(file.read()))
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+    return found
