@@ -2,6 +2,7 @@
 
 With one device everything here is the identity. What a *share* is summed up to does not depend on how
 many there are: in full batch to the last bit, in mini-batches up to the rounding of float32 sums.
+Several devices run TensorFlow's own graph, so the one to compare with is trained with `compiler: graph`.
 """
 
 from __future__ import annotations

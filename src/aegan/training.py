@@ -65,6 +65,8 @@ def train(learner: Learner, examples: Examples, plan: Plan, checkpoints: Checkpo
         SystemExit: SIGTERM or SIGINT came; a checkpoint was taken.
     """
     tf.config.experimental.enable_op_determinism()
+    # It reorders float sums, and otherwise for another number of devices.
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": not plan.full_batch})
     program = _program(learner, examples, plan)
     weights = learner.weights()
     best = [tf.Variable(weight) for weight in weights]
