@@ -11,7 +11,7 @@ import itertools
 import math
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
@@ -21,6 +21,9 @@ from aegan.errors import TrainingError
 from aegan.narration import Progress, narrate
 from aegan.plans import Plan
 from aegan.programs import MOST_UNITS, Examples, FullBatch, Learner, MiniBatches
+
+if TYPE_CHECKING:
+    from aegan.monitor import Monitor
 
 Tensor = Any
 History = list[dict[str, float]]
@@ -42,7 +45,13 @@ def step_seeds(seed: int, step: Tensor, part: Tensor | None = None) -> Iterator[
     return (tf.random.fold_in(base, number) for number in itertools.count(1))
 
 
-def train(learner: Learner, examples: Examples, plan: Plan, checkpoints: Checkpoints) -> History:
+def train(
+    learner: Learner,
+    examples: Examples,
+    plan: Plan,
+    checkpoints: Checkpoints,
+    monitor: Monitor | None = None,
+) -> History:
     """Train until the budget of steps is spent or validation stops improving.
 
     At the end the learner holds its best weights, or its last if it does not validate.
@@ -52,9 +61,11 @@ def train(learner: Learner, examples: Examples, plan: Plan, checkpoints: Checkpo
         examples: [N, ...] float32, normalised, or a tuple of arrays with as many rows.
         plan: budget, batch size, intervals.
         checkpoints: where to resume from and save to.
+        monitor: shows each record as it is made.
 
     Returns:
-        A record per evaluation: step, mean metrics since the one before, validation loss, seconds.
+        A record per evaluation: step, mean metrics since the one before, validation loss, seconds,
+        samples a second.
 
     Raises:
         TrainingError: a metric is not finite; names the step. The last checkpoint is kept.
@@ -76,11 +87,17 @@ def train(learner: Learner, examples: Examples, plan: Plan, checkpoints: Checkpo
     done = position / program.units
     reporter = Progress(plan.stage, plan.steps, done=done, samples=program.samples)
     units_per_call = 1
-    last_checkpoint = last_record = time.monotonic()
+    last_checkpoint = time.monotonic()
+    last_record = last_checkpoint - progress.get("seconds", 0.0)
     saved, resumable = position, math.isfinite(plan.checkpoint_seconds)
 
+    if monitor is not None:
+        monitor.resume(history)
+
     def save() -> None:
-        checkpoints.save(position, state, {"history": history, "totals": totals})
+        seconds = time.monotonic() - last_record
+        saved_with = {"history": history, "totals": totals, "seconds": seconds}
+        checkpoints.save(position, state, saved_with)
 
     with interruption.deferred() as told_to_stop:
         while (step := position // program.units) < plan.steps:
@@ -115,8 +132,11 @@ def train(learner: Learner, examples: Examples, plan: Plan, checkpoints: Checkpo
                         _copy(weights, best)
                 now = time.monotonic()
                 record["seconds"], last_record = now - last_record, now
+                record["samples_per_second"] = new * program.samples / record["seconds"]
                 totals = [0.0] * len(totals)
                 history.append(record)
+                if monitor is not None:
+                    monitor.record(record, learner.preview)
             if time.monotonic() - last_checkpoint >= plan.checkpoint_seconds:
                 save()
                 last_checkpoint, saved = time.monotonic(), position

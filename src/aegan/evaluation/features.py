@@ -75,6 +75,10 @@ class ClassifierLearner:
         """Nothing to choose: the last weights do."""
         return
 
+    def preview(self) -> None:
+        """Nothing to look at."""
+        return
+
     def state(self) -> list[Any]:
         """Weights and optimiser slots."""
         return self.weights() + self._descent.state()
