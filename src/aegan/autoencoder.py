@@ -27,6 +27,8 @@ from aegan.optimizers import Descent
 Array = np.ndarray[Any, Any]
 Tensor = Any
 
+PREVIEWED = 16
+
 
 class AutoencoderLearner:
     """Encoder, decoder, optimiser, and one update of both.
@@ -89,6 +91,12 @@ class AutoencoderLearner:
     def validate(self) -> float:
         """The loss over the validation split, without corruption, noise and penalties on the code."""
         return float(np.mean(in_batches(self._validate, self._validation)))
+
+    def preview(self) -> Array:
+        """Validation examples, each followed by its reconstruction."""
+        originals = self._validation[:PREVIEWED]
+        pairs = [originals, self.decoder(self.encoder(originals))]
+        return np.stack(pairs, axis=1).reshape(-1, *originals.shape[1:])
 
     def state(self) -> list[Any]:
         """Weights and optimiser slots."""

@@ -75,6 +75,9 @@ class Training(Architecture):
     or a gradient is no longer finite."""
     checkpoint_seconds: PositiveFloat = 120.0
     """Wall-clock seconds between checkpoints."""
+    preview_every: Count | None = None
+    """Steps between previews, each made at the first evaluation from there. None: a tenth of the
+    budget; 0: no previews."""
     compiler: Literal["auto", "xla", "graph"] = "auto"
     """`auto` picks the faster for the network and the device (see `plans.use_xla`)."""
 

@@ -19,6 +19,8 @@ Array = np.ndarray[Any, Any]
 Tensor = Any
 Reduction = Callable[[Tensor], Tensor]
 
+PREVIEWED = 64
+
 
 class GanLearner:
     """Generator, its moving average, discriminator, two optimisers, and one update of both.
@@ -117,6 +119,12 @@ class GanLearner:
     def validate(self) -> None:
         """Nothing to choose by: the averaged weights of the last step are published."""
         return
+
+    def preview(self) -> Array:
+        """Samples of the averaged generator, always of the same noise."""
+        seed = tf.constant([self._seed, 0])
+        noise = draw_noise(self._mixture, self._section.noise_size, PREVIEWED, seed)
+        return np.asarray(self.average(noise))
 
     def state(self) -> list[Any]:
         """Weights of all networks and both optimisers' slots."""

@@ -74,6 +74,9 @@ class Learner(Protocol):
     def validate(self) -> float | None:
         """The loss on the validation split, lower is better; None if there is nothing to choose."""
 
+    def preview(self) -> Array | None:
+        """A few normalised examples [n, ...] that show what was learnt so far, or their codes."""
+
     def state(self) -> list[Any]:
         """All tf.Variables that a checkpoint must hold, in a fixed order."""
 

@@ -12,7 +12,7 @@ import itertools
 import math
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
@@ -24,6 +24,9 @@ from aegan.narration import Progress, narrate
 from aegan.plans import Plan
 from aegan.programs import Learner, MiniBatches, Program
 from aegan.streaming import Examples, fits
+
+if TYPE_CHECKING:
+    from aegan.monitor import Monitor
 
 Tensor = Any
 History = list[dict[str, float]]
@@ -45,7 +48,13 @@ def step_seeds(seed: int, step: Tensor, part: Tensor | None = None) -> Iterator[
     return (tf.random.fold_in(base, number) for number in itertools.count(1))
 
 
-def train(learner: Learner, examples: Examples, plan: Plan, checkpoints: Checkpoints) -> History:
+def train(
+    learner: Learner,
+    examples: Examples,
+    plan: Plan,
+    checkpoints: Checkpoints,
+    monitor: Monitor | None = None,
+) -> History:
     """Train until the budget of steps is spent or validation stops improving.
 
     At the end the learner holds its best weights, or its last if it does not validate.
@@ -55,9 +64,11 @@ def train(learner: Learner, examples: Examples, plan: Plan, checkpoints: Checkpo
         examples: [N, ...] float32, normalised, or a tuple of arrays with as many rows.
         plan: budget, batch size, intervals.
         checkpoints: where to resume from and save to.
+        monitor: shows each record as it is made.
 
     Returns:
-        A record per evaluation: step, mean metrics since the one before, validation loss, seconds.
+        A record per evaluation: step, mean metrics since the one before, validation loss, seconds,
+        samples a second.
 
     Raises:
         TrainingError: a metric is not finite; names the step. The last checkpoint is kept. Or memory
@@ -84,11 +95,16 @@ def train(learner: Learner, examples: Examples, plan: Plan, checkpoints: Checkpo
     done = position / program.units
     reporter = Progress(plan.stage, plan.steps, done=done, samples=program.samples)
     units_per_call = 1
-    last_checkpoint = last_record = time.monotonic()
+    last_checkpoint = time.monotonic()
+    last_record = last_checkpoint - progress.get("seconds", 0.0)
     saved, resumable = position, math.isfinite(plan.checkpoint_seconds)
 
+    if monitor is not None:
+        monitor.resume(history)
+
     def snapshot() -> tuple[int, list[Any], dict[str, Any]]:
-        return position, state, {"history": history, "totals": totals}
+        seconds = time.monotonic() - last_record
+        return position, state, {"history": history, "totals": totals, "seconds": seconds}
 
     with interruption.deferred() as told_to_stop:
         while (step := position // program.units) < plan.steps:
@@ -126,9 +142,12 @@ def train(learner: Learner, examples: Examples, plan: Plan, checkpoints: Checkpo
                         _copy(weights, best)
                 now = time.monotonic()
                 record["seconds"], last_record = now - last_record, now
+                record["samples_per_second"] = new * program.samples / record["seconds"]
                 totals = [0.0] * len(totals)
                 history.append(record)
                 _copy(learned, kept)
+                if monitor is not None:
+                    monitor.record(record, learner.preview)
             due = time.monotonic() - last_checkpoint >= plan.checkpoint_seconds
             if due and not checkpoints.busy:
                 checkpoints.begin(*snapshot())

@@ -69,6 +69,7 @@ def test_the_report_is_one_self_contained_page_under_a_megabyte(published: dict[
     assert page.count('src="data:image/png;base64,') == 3
     assert "http" not in page
     assert "Passed the gate" in page
+    assert "device hours" in page
     metrics = json.loads((outputs / "report" / "metrics.json").read_text())
     rows = {"gan", "mixture", "gaussian", "reconstructions", "real_train"}
     assert set(metrics["generation"]) == rows

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from aegan.evaluation import figures
-from aegan.evaluation.report import MOST_PICTURE_BYTES, _picture
 
 
 @pytest.mark.parametrize(
@@ -36,7 +35,29 @@ def test_images_of_any_number_of_channels_have_a_grid(channels: int, mode: str) 
 )
 def test_pictures_are_small_whatever_the_examples(shape: tuple[int, ...], shown: int) -> None:
     noise: Any = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    png, count = _picture(noise)
-    assert len(png) <= MOST_PICTURE_BYTES
+    png, count = figures.picture(noise)
+    assert len(png) <= figures.MOST_PICTURE_BYTES
     assert count == shown
     assert Image.open(io.BytesIO(png)).format == "PNG"
+
+
+def history(**metrics: float) -> list[dict[str, float]]:
+    common = {"learning_rate": 1e-3, "samples_per_second": 9.0, "seconds": 1.0, "divergence": 5.0}
+    return [{"step": float(s)} | common | {k: v / s for k, v in metrics.items()} for s in (1, 2)]
+
+
+def test_curves_have_a_row_for_each_training_and_a_panel_for_each_kind_of_metric() -> None:
+    autoencoder = history(loss=1, validation_loss=2, gradient_norm=3)
+    gan = history(discriminator_loss=1, generator_loss=-1, generator_gradient_norm=3)
+    both = figures.curves({"autoencoder": autoencoder, "GAN": gan})
+    one = figures.curves({"autoencoder": autoencoder[:1]})
+    first, second = (Image.open(io.BytesIO(png)) for png in (both, one))
+    assert (first.width, first.height) == (second.width, 2 * second.height)
+
+
+def test_the_loss_panel_shows_losses_only_by_short_names() -> None:
+    _, axes = figures._figure(1, 2, (4, 2))
+    ending, _ = figures.CURVES["loss"]
+    figures._draw_curves(axes[0, 0], history(loss=1, validation_loss=2, gradient_norm=3), ending)
+    labels = [line.get_label() for line in axes[0, 0].get_lines()]
+    assert labels == ["training", "validation"]

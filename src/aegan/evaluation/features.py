@@ -77,6 +77,10 @@ class ClassifierLearner:
         """Nothing to choose: the last weights do."""
         return
 
+    def preview(self) -> None:
+        """Nothing to look at."""
+        return
+
     def state(self) -> list[Any]:
         """Weights and optimiser slots."""
         return self.weights() + self._descent.state()

@@ -13,6 +13,18 @@ from PIL import Image
 
 Array = np.ndarray[Any, Any]
 
+MOST_PICTURE_BYTES = 300_000  # Kubeflow's viewer takes pages up to a megabyte
+MOST_VALUES = 2_000_000
+ROW = 8  # pictures in a row
+
+CURVES = {
+    "loss": ("loss", "linear"),
+    "gradient norm": ("gradient_norm", "log"),
+    "learning rate": ("learning_rate", "linear"),
+    "samples a second": ("samples_per_second", "linear"),
+}
+"""Panels of a training: how the names of their metrics end, and the scale."""
+
 
 def grid(images: Array, *, columns: int | None = None, width: int = 640) -> Image.Image:
     """Images [N, H, W, C] of any range as one picture; in colour if C is 3 or 4.
@@ -43,19 +55,41 @@ def grid(images: Array, *, columns: int | None = None, width: int = 640) -> Imag
 
 
 def curves(histories: dict[str, Sequence[dict[str, float]]]) -> bytes:
-    """Losses over steps, one panel a stage: PNG."""
-    figure, axes = _figure(1, len(histories), (5.2 * len(histories), 3.2))
-    for panel, (title, history) in zip(axes[0], histories.items(), strict=True):
-        steps = [record["step"] for record in history]
-        for name in sorted(set(history[0]) - {"step", "seconds"}):
-            panel.plot(steps, [record[name] for record in history], label=name.replace("_", " "))
-        if min(min(r["loss"] for r in history), 1) > 0 and title == "autoencoder":
-            panel.set_yscale("log")
-        panel.set_title(title)
-        panel.set_xlabel("step")
-        panel.grid(alpha=0.3)
-        panel.legend(fontsize=8)
+    """How trainings went, a row for each: losses, gradient norms, learning rates, throughput. PNG.
+
+    Args:
+        histories: records by title; see `aegan.training.train`.
+    """
+    figure, axes = _figure(len(histories), len(CURVES), (13.6, 2.5 * len(histories)))
+    for row, (training, history) in zip(axes, histories.items(), strict=True):
+        for panel, (title, (ending, scale)) in zip(row, CURVES.items(), strict=True):
+            _draw_curves(panel, history, ending)
+            panel.set_yscale(_scale_of(history) if title == "loss" else scale)
+            if scale == "linear" and title != "loss":
+                panel.set_ylim(bottom=0)
+            panel.set_title(f"{training}: {title}", fontsize=9)
     return _png(figure)
+
+
+def _draw_curves(panel: Any, history: Sequence[dict[str, float]], ending: str) -> None:
+    """One line for each metric whose name ends so, called by the rest of its name."""
+    names = [name for name in sorted(history[0]) if name.endswith(ending)]
+    steps = [record["step"] for record in history]
+    for name in names:
+        values = [record[name] for record in history]
+        label = name.removesuffix(ending).strip("_") or "training"
+        panel.plot(steps, values, label=label, linewidth=1.2, marker="" if values[1:] else "o")
+    panel.set_xlabel("step", fontsize=8)
+    panel.tick_params(labelsize=8, which="both")
+    panel.grid(alpha=0.3)
+    if len(names) > 1:
+        panel.legend(fontsize=7)
+
+
+def _scale_of(history: Sequence[dict[str, float]]) -> str:
+    """Logarithmic where the losses are positive and span more than a factor of ten."""
+    losses = [v for record in history for name, v in record.items() if name.endswith("loss")]
+    return "log" if min(losses) > 0 and max(losses) > 10 * min(losses) else "linear"
 
 
 def series(examples: Array, titles: Sequence[str] | None = None, *, columns: int = 4) -> bytes:
@@ -77,8 +111,27 @@ def series(examples: Array, titles: Sequence[str] | None = None, *, columns: int
 def grid_png(images: Array, *, columns: int | None = None) -> bytes:
     """`grid` as PNG."""
     buffer = io.BytesIO()
-    grid(images, columns=columns).save(buffer, "PNG", optimize=True)
+    grid(images, columns=columns).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def picture(examples: Array) -> tuple[bytes, int]:
+    """A PNG of a bounded size, and how many examples it shows: fewer rows, then fewer pixels."""
+    if examples.ndim != 4:
+        examples = examples[: 2 * ROW]
+    while True:
+        if examples.ndim != 4:
+            png = series(examples)
+        elif examples.size <= MOST_VALUES:
+            png = grid_png(examples, columns=ROW)
+        else:
+            png = None  # not worth trying: compressing takes long
+        if png is not None and len(png) <= MOST_PICTURE_BYTES:
+            return png, len(examples)
+        if len(examples) > ROW or examples.ndim != 4:
+            examples = examples[: len(examples) // 2]
+        else:
+            examples = examples[:, ::2, ::2]
 
 
 def data_uri(png: bytes) -> str:

@@ -14,12 +14,10 @@ from aegan.config import Config
 from aegan.data.dataset import SPLITS, Dataset
 from aegan.evaluation import figures
 from aegan.evaluation.evaluate import Evaluation
+from aegan.narration import duration
 
 Array = np.ndarray[Any, Any]
 
-MOST_PICTURE_BYTES = 300_000  # Kubeflow's viewer takes pages up to a megabyte
-MOST_VALUES = 2_000_000
-ROW = 8  # pictures in a row
 COLUMNS = ("frechet_distance", "precision", "recall", "density", "coverage")
 
 
@@ -28,23 +26,25 @@ def render(
     dataset: Dataset,
     evaluation: Evaluation,
     histories: dict[str, Sequence[dict[str, float]]],
+    costs: dict[str, dict[str, Any]],
 ) -> str:
-    """HTML that shows the verdict, samples, scores beside their baselines, and loss curves.
+    """HTML that shows the verdict, samples, scores beside their baselines, and how training went.
 
     Args:
         config: the run's configuration.
         dataset: of the run.
         evaluation: what was measured.
         histories: records of both trainings, by title.
+        costs: what they took, by title; see `aegan.stages.training_stage.cost`.
     """
     import jinja2
 
     source = (resources.files("aegan.evaluation") / "report.html.j2").read_text("utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters["short"] = _short
+    environment.filters |= {"short": _short, "duration": duration}
     metrics, verdict = evaluation.metrics, evaluation.verdict
     names = _names(config)
-    pictures, num_samples = _picture(evaluation.samples)
+    pictures, num_samples = figures.picture(evaluation.samples)
     pairs = _alternate(evaluation.originals, evaluation.reconstructions)
     return environment.from_string(source).render(
         name=config.name,
@@ -65,7 +65,9 @@ def render(
         neighbours=metrics["neighbours"],
         num_samples=num_samples,
         samples=figures.data_uri(pictures),
-        reconstructions=figures.data_uri(_picture(pairs)[0]),
+        reconstructions=figures.data_uri(figures.picture(pairs)[0]),
+        costs=costs,
+        steps={title: f"{int(history[-1]['step']):,}" for title, history in histories.items()},
         curves=figures.data_uri(figures.curves(histories)),
     )
 
@@ -74,25 +76,6 @@ def _names(config: Config) -> dict[str, str]:
     where = "on codes" if config.gan.space == "latent" else "on the data"
     recipe = f"{config.gan.objective.replace('_', '-')}, {config.gan.prior} prior"
     return samplers.TITLES | {samplers.GAN: f"GAN {where} ({recipe})"}
-
-
-def _picture(examples: Array) -> tuple[bytes, int]:
-    """A PNG of a bounded size, and how many examples it shows: fewer rows, then fewer pixels."""
-    if examples.ndim != 4:
-        examples = examples[: 2 * ROW]
-    while True:
-        if examples.ndim != 4:
-            picture = figures.series(examples)
-        elif examples.size <= MOST_VALUES:
-            picture = figures.grid_png(examples, columns=ROW)
-        else:
-            picture = None  # not worth trying: compressing takes long
-        if picture is not None and len(picture) <= MOST_PICTURE_BYTES:
-            return picture, len(examples)
-        if len(examples) > ROW or examples.ndim != 4:
-            examples = examples[: len(examples) // 2]
-        else:
-            examples = examples[:, ::2, ::2]
 
 
 def _alternate(first: Array, second: Array) -> Array:

@@ -43,7 +43,8 @@ def run(
             gan = fetch_outputs(gan_uri, scratch)
             evaluation = evaluate(settings, dataset, autoencoder, gan)
             histories = {"autoencoder": _history(autoencoder), "GAN": _history(gan)}
-            page = render(settings, dataset, evaluation, histories)
+            costs = {"autoencoder": _cost(autoencoder), "GAN": _cost(gan)}
+            page = render(settings, dataset, evaluation, histories, costs)
         report = output / "report"
         report.mkdir()
         (report / "metrics.json").write_bytes(to_json(evaluation.metrics))
@@ -61,6 +62,11 @@ def run(
 def _history(outputs: Path) -> Sequence[dict[str, float]]:
     lines = (outputs / "history.jsonl").read_text("utf-8").splitlines()
     return [json.loads(line) for line in lines]
+
+
+def _cost(outputs: Path) -> dict[str, Any]:
+    cost: dict[str, Any] = json.loads((outputs / "cost.json").read_text("utf-8"))
+    return cost
 
 
 def read_report(result: StageResult) -> bytes:

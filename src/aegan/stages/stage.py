@@ -80,10 +80,10 @@ def run_key(config: Config, data_digest: str) -> str:
     return _digest("run", config.digest(), data_digest)
 
 
-def checkpoint_place(config: Config, data_digest: str, stage: str, fresh: str) -> str:
-    """Where a stage keeps its checkpoints: the run's own place, another for each demand of freshness."""
+def training_place(config: Config, data_digest: str, stage: str, fresh: str) -> str:
+    """Of checkpoints, curves, previews: the run's own, another for each demand of freshness."""
     key = run_key(config, data_digest)
-    return f"checkpoints/{_digest('fresh', key, fresh) if fresh else key}/{stage}"
+    return f"{_digest('fresh', key, fresh) if fresh else key}/{stage}"
 
 
 def key_of(uri: str) -> str:

@@ -22,14 +22,16 @@ def run(config: str, root: str, dataset_uri: str, *, fresh: str = "") -> StageRe
     """
     settings = from_json(config)
 
-    def work(dataset: Dataset, checkpoints: Any, _: Path, output: Path) -> dict[str, Any]:
+    def work(
+        dataset: Dataset, checkpoints: Any, monitor: Any, _: Path, output: Path
+    ) -> dict[str, Any]:
         from aegan import autoencoder, export, training
 
         learner = autoencoder.AutoencoderLearner(
             settings, dataset.shape, dataset.features("validation")
         )
         plan = autoencoder.plan(settings)
-        history = training.train(learner, dataset.features("train"), plan, checkpoints)
+        history = training.train(learner, dataset.features("train"), plan, checkpoints, monitor)
 
         write_history(history, output)
         (output / "keras").mkdir()

@@ -26,15 +26,21 @@ def run(
     """
     settings = from_json(config)
 
-    def work(dataset: Dataset, checkpoints: Any, scratch: Path, output: Path) -> dict[str, Any]:
+    def work(
+        dataset: Dataset, checkpoints: Any, monitor: Any, scratch: Path, output: Path
+    ) -> dict[str, Any]:
         autoencoder = fetch_outputs(autoencoder_uri, scratch)
-        return _train(settings, dataset, autoencoder, checkpoints, output)
+        return _train(settings, dataset, autoencoder, (checkpoints, monitor), output)
 
     return run_training(settings, root, "train_gan", dataset_uri, work, fresh=fresh)
 
 
 def _train(
-    settings: Config, dataset: Dataset, autoencoder: Path, checkpoints: Any, output: Path
+    settings: Config,
+    dataset: Dataset,
+    autoencoder: Path,
+    kept: tuple[Any, Any],
+    output: Path,
 ) -> dict[str, Any]:
     import keras
     import tensorflow as tf
@@ -55,7 +61,10 @@ def _train(
     start = mixture if settings.gan.prior == "mixture" else None
     learner = gan.GanLearner(settings, shape, start)
     trained_on = whitened if in_latent_space else examples
-    history = training.train(learner, trained_on, gan.plan(settings), checkpoints)
+    checkpoints, monitor = kept
+    if in_latent_space:
+        monitor.decode = lambda codes: decoder(codes @ whitening.inverse + whitening.mean)
+    history = training.train(learner, trained_on, gan.plan(settings), checkpoints, monitor)
 
     write_history(history, output)
     (output / "keras").mkdir()

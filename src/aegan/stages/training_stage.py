@@ -1,26 +1,30 @@
-"""What the two training stages share: accelerators, dataset, checkpoints, history."""
+"""What the two training stages share: accelerators, dataset, checkpoints, monitor, history, cost."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from aegan.config import Config
+from aegan.config_training import Training
 from aegan.data.dataset import Dataset, open_dataset
+from aegan.digests import to_json
 from aegan.stages.stage import (
     StageResult,
-    checkpoint_place,
     fetch_outputs,
     key_of,
     run_stage,
     stage_keys,
+    training_place,
 )
 from aegan.store import open_store
 
-Work = Callable[[Dataset, Any, Path, Path], dict[str, Any]]
+Work = Callable[[Dataset, Any, Any, Path, Path], dict[str, Any]]
 
 
 def run_training(
@@ -33,16 +37,18 @@ def run_training(
         root: where everything lies.
         stage: `train_autoencoder` or `train_gan`.
         dataset_uri: what `normalize` returned.
-        work: of the dataset, the checkpoints, a scratch folder and the folder to fill; returns the
-            summary.
+        work: of the dataset, the checkpoints, the monitor, a scratch folder and the folder to fill;
+            returns the summary.
         fresh: see `run_stage`.
     """
     key = stage_keys(settings, key_of(dataset_uri))[stage]
     store = open_store(root)
+    section = settings.gan if stage == "train_gan" else settings.autoencoder
     checkpoints: Any = None
 
     def prepared(output: Path) -> dict[str, Any]:
         from aegan.checkpoints import Checkpoints
+        from aegan.monitor import Monitor
         from aegan.plans import require_accelerators
 
         nonlocal checkpoints
@@ -50,9 +56,12 @@ def run_training(
         with tempfile.TemporaryDirectory() as name:
             scratch = Path(name)
             dataset = open_dataset(fetch_outputs(dataset_uri, scratch))
-            place = checkpoint_place(settings, dataset.digest, stage, fresh)
-            checkpoints = Checkpoints(store, place, stage)
-            return work(dataset, checkpoints, scratch, output)
+            place = training_place(settings, dataset.digest, stage, fresh)
+            checkpoints = Checkpoints(store, f"checkpoints/{place}", stage)
+            every = preview_interval(section)
+            monitor = Monitor(store, place, dataset.normalizer, stage=stage, preview_every=every)
+            with contextlib.closing(monitor):
+                return work(dataset, checkpoints, monitor, scratch, output)
 
     def clean_up() -> None:
         checkpoints.clear()
@@ -60,7 +69,31 @@ def run_training(
     return run_stage(root, stage, key, prepared, fresh=fresh, clean_up=clean_up)
 
 
+def preview_interval(section: Training) -> int:
+    """Steps from preview to preview; 0 for none."""
+    return max(1, section.steps // 10) if section.preview_every is None else section.preview_every
+
+
 def write_history(history: list[dict[str, float]], output: Path) -> None:
-    """One JSON object a line, into `history.jsonl`."""
+    """One JSON object a line, into `history.jsonl`; what it took, into `cost.json`."""
+    (output / "cost.json").write_bytes(to_json(cost(history)))
     lines = "".join(json.dumps(record, sort_keys=True) + "\n" for record in history)
     (output / "history.jsonl").write_text(lines, "utf-8")
+
+
+def cost(history: list[dict[str, float]]) -> dict[str, Any]:
+    """Wall time of the steps, all attempts together, and that times the devices at work.
+
+    Returns:
+        `seconds`, `gpus`, `cpu_cores` and `device_hours`: of the GPUs, or of the cores if there is none.
+    """
+    import tensorflow as tf
+
+    seconds = sum(record["seconds"] for record in history)
+    gpus, cores = len(tf.config.list_physical_devices("GPU")), os.cpu_count() or 1
+    return {
+        "seconds": seconds,
+        "gpus": gpus,
+        "cpu_cores": cores,
+        "device_hours": seconds * (gpus or cores) / 3600,
+    }
