@@ -8,7 +8,7 @@ https://cloud.google.com/storage/docs/request-preconditions says.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any, Self
 
@@ -20,6 +20,10 @@ BUCKET = "aegan-test"
 
 Handler = Callable[..., None]
 
+FAULTS: list[Iterator[str]] = []
+"""At most one endless series, a fault for each request: "" for none; "unavailable" answers 503;
+"truncated" does so after half of what was uploaded has become the object."""
+
 
 def _strict(original: Handler) -> Handler:
     """A handler that answers 412 where the object's generation is not the one asked for.
@@ -29,6 +33,14 @@ def _strict(original: Handler) -> Handler:
     """
 
     def handle(request: Any, response: Any, storage: Any, *args: Any, **kwargs: Any) -> None:
+        fault = next(FAULTS[0], "") if FAULTS else ""
+        if fault == "truncated" and isinstance(request.data, dict) and "content" in request.data:
+            request.data["content"] = request.data["content"][: len(request.data["content"]) // 2]
+            original(request, response, storage, *args, **kwargs)
+        if fault:
+            response.status = HTTPStatus.SERVICE_UNAVAILABLE
+            response.json({"error": {"code": 503, "message": "injected"}})
+            return
         wanted = request.query.get("ifGenerationMatch")
         if wanted is not None and _generation(request, storage) != int(wanted[0]):
             response.status = HTTPStatus.PRECONDITION_FAILED

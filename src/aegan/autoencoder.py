@@ -118,7 +118,7 @@ class AutoencoderLearner:
             losses = {k: reduce(v) for k, v in self._losses(batch, next(seeds), part).items()}
         return tape.gradient(losses["loss"], [v.value for v in self._trained]), losses
 
-    def _losses(self, batch: Tensor, seed: Tensor, part: Tensor | None) -> dict[str, Tensor]:
+    def _losses(self, batch: Tensor, seed: Tensor, part: Tensor | None = None) -> dict[str, Tensor]:
         """Of each example: [B]."""
         section = self._section
 

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from aegan.data.shards import Shards
+
 Array = np.ndarray[Any, Any]
 
 BATCH = 1024
 
 
-def in_batches(function: Callable[[Array], Any], values: Array) -> Array:
+def in_batches(function: Callable[[Array], Any], values: Array | Shards) -> Array:
     """Apply to batches of one size (only the last may be smaller) and join the results.
 
     Args:

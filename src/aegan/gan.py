@@ -20,6 +20,8 @@ Tensor = Any
 Reduction = Callable[[Tensor], Tensor]
 
 PREVIEWED = 64
+VALIDATED = 5000  # samples whose distance to validation data is taken
+SAMPLED_AT_ONCE = 1000
 
 
 class GanLearner:
@@ -30,16 +32,23 @@ class GanLearner:
         phases, scale: see `aegan.programs.Learner`; the last phase is the generator's.
     """
 
-    def __init__(self, config: Config, shape: tuple[int, ...], mixture: Mixture | None):
+    def __init__(
+        self,
+        config: Config,
+        shape: tuple[int, ...],
+        mixture: Mixture | None,
+        distance: Callable[[Array], float] | None = None,
+    ):
         """Build the networks.
 
         Args:
             config: the run's configuration.
             shape: of a code [D] (`space: latent`) or an example (`space: data`).
             mixture: of whitened codes to start from, or None for noise alone (`prior: normal`).
+            distance: of samples [VALIDATED, *shape] to validation data; what `patience` goes by.
         """
         self._section = section = config.gan
-        self._seed, self._mixture = config.seed, mixture
+        self._seed, self._mixture, self._distance = config.seed, mixture, distance
         self._value = objectives.ADVERSARIAL[section.objective]
         bounded = section.space == "data" and config.normalize.method == "minmax"
         output = "sigmoid" if bounded else "linear"
@@ -116,15 +125,24 @@ class GanLearner:
         network = "generator" if last else "discriminator"
         return {f"{network}_{name}": value for name, value in measured.items()}
 
-    def validate(self) -> None:
-        """Nothing to choose by: the averaged weights of the last step are published."""
-        return
+    def validate(self) -> float | None:
+        """The distance of averaged samples, if training may stop early; else the last weights stay."""
+        if self._distance is None or self._section.patience is None:
+            return None
+        return self._distance(self._samples(VALIDATED))
 
     def preview(self) -> Array:
         """Samples of the averaged generator, always of the same noise."""
+        return self._samples(PREVIEWED)
+
+    def _samples(self, count: int) -> Array:
         seed = tf.constant([self._seed, 0])
-        noise = draw_noise(self._mixture, self._section.noise_size, PREVIEWED, seed)
-        return np.asarray(self.average(noise))
+        noise = draw_noise(self._mixture, self._section.noise_size, count, seed)
+        parts = [tf.split(a, max(1, count // SAMPLED_AT_ONCE)) for a in tf.nest.flatten(noise)]
+        made = [
+            self.average(tf.nest.pack_sequence_as(noise, part)) for part in zip(*parts, strict=True)
+        ]
+        return np.concatenate([np.asarray(samples) for samples in made])
 
     def state(self) -> list[Any]:
         """Weights of all networks and both optimisers' slots."""
@@ -237,7 +255,8 @@ def plan(config: Config) -> plans.Plan:
         section,
         "train_gan",
         config.seed + 1,
-        validate_every=max(1, section.steps // 50),
+        validate_every=section.validate_every or max(1, section.steps // 50),
+        patience=section.patience,
         batches=section.discriminator_steps,
     )
 

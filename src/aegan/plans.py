@@ -82,3 +82,17 @@ def require_accelerators(count: int) -> None:
             " support (built with EXTRA=gpu) on a node with a driver, or set"
             " compute.accelerator_count to 0 to train on the CPU"
         )
+
+
+def require_separable(section: Training, devices: int) -> None:
+    """Refuse to share among devices what mixes the samples of a batch.
+
+    Raises:
+        TrainingError: several devices, and batch normalisation.
+    """
+    mixing = ("normalization", "discriminator_normalization")
+    if devices > 1 and any(getattr(section, name, "none") == "batch" for name in mixing):
+        raise TrainingError(
+            f"`batch` normalisation would take its statistics of each of the {devices} GPUs' shares; use"
+            " `layer` or `group`, or show TensorFlow one GPU with CUDA_VISIBLE_DEVICES=0"
+        )

@@ -12,6 +12,7 @@ import numpy as np
 
 from aegan.config import Config
 from aegan.data.normalizer import Normalizer, fit
+from aegan.data.shards import Shards
 from aegan.data.sources import RawData
 from aegan.data.splits import split_rows
 from aegan.digests import of_files, to_json
@@ -54,27 +55,29 @@ class Dataset:
         return int(self.description["splits"][split]["rows"])
 
     def features(self, split: str) -> Array:
-        """[N, ...] float32, normalised; memory-mapped if it is one shard."""
-        features = self._read(split, "features")
-        if features is None:
+        """[N, ...] float32, normalised; memory-mapped if it is one shard, else in memory."""
+        return np.asanyarray(self.stored(split))
+
+    def stored(self, split: str) -> Array | Shards:
+        """[N, ...] float32, normalised, memory-mapped."""
+        shards = self._shards(split, "features")
+        if not shards:
             raise DataError(f"{self.folder}: no features for the split {split!r}")
-        return features
+        return shards[0] if len(shards) == 1 else Shards(shards)
 
     def labels(self, split: str) -> Array | None:
         """[N] int64 class numbers counted from 0, or None if the data has no labels."""
-        return self._read(split, "labels")
+        shards = self._shards(split, "labels")
+        return np.concatenate(shards) if shards else None
 
     @property
     def num_classes(self) -> int:
         """Number of distinct labels; 0 without labels."""
         return len(self.description["classes"] or ())
 
-    def _read(self, split: str, part: str) -> Array | None:
-        shards = self.description["splits"][split][part]
-        arrays = [np.load(self.folder / shard, mmap_mode="r") for shard in shards]
-        if not arrays:
-            return None
-        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    def _shards(self, split: str, part: str) -> list[Array]:
+        names = self.description["splits"][split][part]
+        return [np.load(self.folder / name, mmap_mode="r") for name in names]
 
 
 def write_dataset(raw: RawData, config: Config, folder: Path) -> Dataset:

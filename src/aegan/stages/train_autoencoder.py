@@ -31,7 +31,7 @@ def run(config: str, root: str, dataset_uri: str, *, fresh: str = "") -> StageRe
             settings, dataset.shape, dataset.features("validation")
         )
         plan = autoencoder.plan(settings)
-        history = training.train(learner, dataset.features("train"), plan, checkpoints, monitor)
+        history = training.train(learner, dataset.stored("train"), plan, checkpoints, monitor)
 
         write_history(history, output)
         (output / "keras").mkdir()

@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from aegan.config import Config
 from aegan.config_file import from_json
 from aegan.data.dataset import Dataset
 from aegan.stages.stage import StageResult, fetch_outputs
 from aegan.stages.training_stage import run_training, write_history
+
+Array = np.ndarray[Any, Any]
 
 
 def run(
@@ -47,11 +51,13 @@ def _train(
 
     from aegan import gan, latent, training
     from aegan.batches import in_batches
+    from aegan.evaluation.metrics import frechet_distance
 
     encoder = keras.models.load_model(autoencoder / "keras" / "encoder.keras")
     decoder = keras.models.load_model(autoencoder / "keras" / "decoder.keras")
-    examples = dataset.features("train")
-    codes = in_batches(tf.function(encoder, autograph=False), examples)
+    encode = tf.function(encoder, autograph=False)
+    examples = dataset.stored("train")
+    codes = in_batches(encode, examples)
     whitening = latent.fit_whitening(codes)
     whitened = whitening.apply(codes)
     mixture = latent.fit_mixture(whitened, settings.gan.components, settings.seed)
@@ -59,7 +65,13 @@ def _train(
     in_latent_space = settings.gan.space == "latent"
     shape = (codes.shape[1],) if in_latent_space else dataset.shape
     start = mixture if settings.gan.prior == "mixture" else None
-    learner = gan.GanLearner(settings, shape, start)
+    validation = whitening.apply(in_batches(encode, dataset.stored("validation")))
+
+    def distance(samples: Array) -> float:
+        found = samples if in_latent_space else whitening.apply(in_batches(encode, samples))
+        return frechet_distance(validation, found)
+
+    learner = gan.GanLearner(settings, shape, start, distance)
     trained_on = whitened if in_latent_space else examples
     checkpoints, monitor = kept
     if in_latent_space:

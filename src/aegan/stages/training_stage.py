@@ -47,9 +47,10 @@ def run_training(
     checkpoints: Any = None
 
     def prepared(output: Path) -> dict[str, Any]:
+        from aegan import replicas
         from aegan.checkpoints import Checkpoints
         from aegan.monitor import Monitor
-        from aegan.plans import require_accelerators
+        from aegan.plans import require_accelerators, require_separable
 
         nonlocal checkpoints
         require_accelerators(settings.compute.accelerator_count)
@@ -60,7 +61,8 @@ def run_training(
             checkpoints = Checkpoints(store, f"checkpoints/{place}", stage)
             every = preview_interval(section)
             monitor = Monitor(store, place, dataset.normalizer, stage=stage, preview_every=every)
-            with contextlib.closing(monitor):
+            with contextlib.closing(monitor), replicas.strategy().scope():
+                require_separable(section, replicas.count())
                 return work(dataset, checkpoints, monitor, scratch, output)
 
     def clean_up() -> None:

@@ -1,0 +1,166 @@
+"""SIGKILL at random moments: whatever a training was doing, it ends with the weights of one left alone.
+
+Each case is killed several times, at moments drawn over the time that it takes, while it writes one
+checkpoint after the other. `python -m tests.integration.test_kill 20` kills each case so many times and
+prints a table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import random
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aegan.checkpoints import MARKER
+from aegan.store import open_store
+from tests.conftest import tiny
+from tests.gcs import FAULTS, StrictEmulator
+
+FULL = {"batch": "full", "micro_batch_size": 32}
+COMMON = {"hidden": [64], "checkpoint_seconds": 0.02, "back_off": 1}
+CASES: dict[tuple[str, str], dict[str, Any]] = {
+    ("autoencoder", "mini"): COMMON | {"steps": 12_000, "kind": "denoising", "dropout": 0.1},
+    ("autoencoder", "full"): COMMON | FULL | {"steps": 1500, "kind": "variational"},
+    ("gan", "mini"): COMMON | {"steps": 9000, "space": "data"},
+    ("gan", "full"): COMMON | FULL | {"steps": 1200, "space": "data"},
+}
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tensorflow", "keras"])
+
+
+def train(mode: str, batch: str, root: str, emulator: str, out: str) -> None:
+    """Train in this process; writes the digest of all weights and slots to `out`."""
+    os.environ["STORAGE_EMULATOR_HOST"] = emulator
+    from aegan import autoencoder, gan, training
+    from aegan.checkpoints import Checkpoints
+    from aegan.config_file import validate
+
+    data = {"source": "x", "kind": "tabular"}
+    config = validate(tiny(data=data, **{mode: CASES[mode, batch]}), "test")
+    x = np.random.default_rng(0).random((500, 20), np.float32)
+    learner: Any
+    if mode == "autoencoder":
+        learner, plan = (
+            autoencoder.AutoencoderLearner(config, (20,), x[:50]),
+            autoencoder.plan(config),
+        )
+    else:
+        learner, plan = gan.GanLearner(config, (20,), None), gan.plan(config)
+    plan = replace(plan, validate_every=max(1, plan.steps // 20))
+    checkpoints = Checkpoints(open_store(root), "checkpoints", plan.stage)
+    training.PROGRAM_SECONDS = 0.05
+    training.train(learner, x, plan, checkpoints)
+    digest = hashlib.sha256(b"".join(v.numpy().tobytes() for v in learner.state())).hexdigest()
+    Path(out).write_text(digest)
+
+
+def start(*arguments: str) -> Any:
+    process = PROCESSES.Process(target=train, args=arguments)
+    process.start()
+    return process
+
+
+def has_checkpoint(root: str) -> bool:
+    return any(name.endswith(MARKER) for name in open_store(root).list("checkpoints"))
+
+
+def torn(root: str) -> int:
+    """Checkpoints that someone was killed while writing or deleting."""
+    names = open_store(root).list("checkpoints")
+    folders = {name.rsplit("/", 1)[0] for name in names}
+    return len(folders - {name.rsplit("/", 1)[0] for name in names if name.endswith(MARKER)})
+
+
+def killed(
+    mode: str, batch: str, root: str, emulator: str, kills: int, seed: int
+) -> dict[str, Any]:
+    """Train uninterrupted, then once more with kills; what happened, and both digests."""
+    moments = random.Random(seed)
+    with tempfile.TemporaryDirectory() as name:
+        alone, interrupted = f"{name}/alone", f"{name}/interrupted"
+        process = start(mode, batch, f"{name}/root", emulator, alone)
+        while not has_checkpoint(f"{name}/root"):
+            assert process.is_alive()
+            time.sleep(0.01)
+        began = time.monotonic()
+        process.join()
+        assert process.exitcode == 0
+        seconds = time.monotonic() - began
+        done = torn_writes = 0
+        while not Path(interrupted).exists():
+            process = start(mode, batch, root, emulator, interrupted)
+            if done < kills:
+                while not has_checkpoint(root):
+                    assert process.is_alive()
+                    time.sleep(0.01)
+                before = torn(root)
+                process.join(moments.uniform(0, 1.5 * seconds / kills))
+                if process.is_alive():
+                    process.kill()
+                    done += 1
+                    process.join()
+                    torn_writes += torn(root) > before
+            process.join()
+            assert process.exitcode in (0, -9)
+        return {
+            "kills": done,
+            "while writing a checkpoint": torn_writes,
+            "same": Path(alone).read_text() == Path(interrupted).read_text(),
+            "sha256": Path(interrupted).read_text()[:12],
+        }
+
+
+def faults(seed: int) -> Any:
+    """A fifth of all requests fail, half of these after half an upload has become the object."""
+    drawn = random.Random(seed)
+    while True:
+        yield drawn.choice(["", "", "", "", "", "", "", "", "unavailable", "truncated"])
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A folder and a bucket whose requests fail now and then."""
+    with StrictEmulator() as emulator:
+        FAULTS[:] = [faults(1)]
+        os.environ["STORAGE_EMULATOR_HOST"] = emulator.url
+        yield {
+            "folder": lambda: (str(tmp_path_factory.mktemp("kill")), ""),
+            "bucket": lambda: (emulator.new_prefix(), emulator.url),
+        }
+        FAULTS.clear()
+        del os.environ["STORAGE_EMULATOR_HOST"]
+
+
+@pytest.mark.parametrize("place", ["folder", "bucket"])
+@pytest.mark.parametrize(("mode", "batch"), list(CASES))
+def test_killed_at_random_moments_it_ends_with_the_same_weights(
+    mode: str, batch: str, place: str, places: Any
+) -> None:
+    found = killed(mode, batch, *places[place](), kills=3, seed=5)
+    assert found["same"], found
+    assert found["kills"] >= 1, "training ended before its first moment"
+
+
+if __name__ == "__main__":
+    with StrictEmulator() as running, tempfile.TemporaryDirectory() as scratch:
+        FAULTS[:] = [faults(2)]
+        os.environ["STORAGE_EMULATOR_HOST"] = running.url
+        for number, (mode_, batch_) in enumerate(CASES):
+            for where in ("folder", "bucket"):
+                root_ = f"{scratch}/{number}" if where == "folder" else running.new_prefix()
+                host = "" if where == "folder" else running.url
+                row = killed(mode_, batch_, root_, host, int(sys.argv[1]), number)
+                print(
+                    json.dumps({"training": mode_, "batch": batch_, "in": where} | row), flush=True
+                )
