@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -41,6 +42,8 @@ PROCESSES.set_forkserver_preload(["tensorflow", "keras"])
 
 def train(mode: str, batch: str, root: str, emulator: str, out: str) -> None:
     """Train in this process; writes the digest of all weights and slots to `out`."""
+    tempfile.tempdir = f"{out}-scratch"
+    os.makedirs(tempfile.tempdir, exist_ok=True)
     os.environ["STORAGE_EMULATOR_HOST"] = emulator
     from aegan import autoencoder, gan, training
     from aegan.checkpoints import Checkpoints
@@ -75,11 +78,12 @@ def has_checkpoint(root: str) -> bool:
     return any(name.endswith(MARKER) for name in open_store(root).list("checkpoints"))
 
 
-def torn(root: str) -> int:
-    """Checkpoints that someone was killed while writing or deleting."""
-    names = open_store(root).list("checkpoints")
-    folders = {name.rsplit("/", 1)[0] for name in names}
-    return len(folders - {name.rsplit("/", 1)[0] for name in names if name.endswith(MARKER)})
+def was_writing(out: str) -> bool:
+    """Whether who was killed left a checkpoint half made or half copied; clears it away."""
+    scratch = Path(f"{out}-scratch")
+    left = list(scratch.iterdir()) if scratch.exists() else []
+    shutil.rmtree(scratch, ignore_errors=True)
+    return bool(left)
 
 
 def killed(
@@ -97,25 +101,24 @@ def killed(
         process.join()
         assert process.exitcode == 0
         seconds = time.monotonic() - began
-        done = torn_writes = 0
+        done = writing = 0
         while not Path(interrupted).exists():
             process = start(mode, batch, root, emulator, interrupted)
             if done < kills:
                 while not has_checkpoint(root):
                     assert process.is_alive()
                     time.sleep(0.01)
-                before = torn(root)
                 process.join(moments.uniform(0, 1.5 * seconds / kills))
                 if process.is_alive():
                     process.kill()
                     done += 1
                     process.join()
-                    torn_writes += torn(root) > before
+                    writing += was_writing(interrupted)
             process.join()
             assert process.exitcode in (0, -9)
         return {
             "kills": done,
-            "while writing a checkpoint": torn_writes,
+            "while writing a checkpoint": writing,
             "same": Path(alone).read_text() == Path(interrupted).read_text(),
             "sha256": Path(interrupted).read_text()[:12],
         }

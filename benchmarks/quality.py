@@ -1,0 +1,159 @@
+"""Quality by time on Fashion-MNIST: the preset beside a plain Keras DCGAN of the same seconds.
+
+    python benchmarks/quality.py DATA [--check] [--scale 4]
+
+DATA is the folder of the four IDX files. The preset's autoencoder, mixture and GAN are trained by the
+pipeline's own stages; then the DCGAN (BCE, BatchNorm, Adam 2e-4, β₁ 0.5, width 32) for as long. Both are
+compared with the 10,000 test images in the features of one classifier, 10,000 samples of each of
+five seeds: mean and twice the standard deviation. `--scale` multiplies the steps of the preset. Prints
+one JSON object a line; `--check` exits 1 where a floor is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from aegan import export
+from aegan.batches import in_batches
+from aegan.config_file import load_config
+from aegan.data.dataset import open_dataset
+from aegan.evaluation.features import feature_extractor
+from aegan.evaluation.metrics import frechet_distance, manifold_scores
+from aegan.stages import normalize, train_autoencoder, train_gan
+from aegan.stages.stage import fetch_outputs
+
+Array = np.ndarray[Any, Any]
+SAMPLES, SEEDS, NEIGHBOURS = 10_000, 5, 5
+FLOORS = {"precision": 0.95, "recall": 0.65, "coverage": 0.92}
+MOST_RATIO = 0.1  # of the Fréchet distances
+
+
+def dcgan(seconds: float, images: Array) -> Callable[[int], Array]:
+    """Train the usual DCGAN for so many seconds; returns what draws a number of images."""
+    width, noise = 32, 64
+    generator = keras.Sequential(
+        [
+            keras.Input((noise,)),
+            layers.Dense(7 * 7 * 2 * width, use_bias=False),
+            *[layers.BatchNormalization(), layers.ReLU(), layers.Reshape((7, 7, 2 * width))],
+            layers.Conv2DTranspose(width, 4, 2, "same", use_bias=False),
+            *[layers.BatchNormalization(), layers.ReLU()],
+            layers.Conv2DTranspose(1, 4, 2, "same", activation="sigmoid"),
+        ]
+    )
+    discriminator = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            *[layers.Conv2D(width, 4, 2, "same"), layers.LeakyReLU(negative_slope=0.2)],
+            layers.Conv2D(2 * width, 4, 2, "same", use_bias=False),
+            *[layers.BatchNormalization(), layers.LeakyReLU(negative_slope=0.2)],
+            *[layers.Flatten(), layers.Dense(1)],
+        ]
+    )
+    optimizers = [keras.optimizers.Adam(2e-4, 0.5) for _ in range(2)]
+    for optimizer, network in zip(optimizers, (generator, discriminator), strict=True):
+        optimizer.build(network.trainable_variables)
+
+    @tf.function
+    def step(real: Any) -> None:
+        with tf.GradientTape() as g_tape, tf.GradientTape() as d_tape:
+            fake = generator(tf.random.normal((128, noise)), training=True)
+            d_real, d_fake = discriminator(real, training=True), discriminator(fake, training=True)
+            d_loss = tf.reduce_mean(tf.nn.softplus(-d_real)) + tf.reduce_mean(
+                tf.nn.softplus(d_fake)
+            )
+            g_loss = tf.reduce_mean(tf.nn.softplus(-d_fake))
+        losses = ((g_loss, g_tape, generator), (d_loss, d_tape, discriminator))
+        for (loss, tape, network), optimizer in zip(losses, optimizers, strict=True):
+            gradients = tape.gradient(loss, network.trainable_variables)
+            optimizer.apply(gradients, network.trainable_variables)
+
+    batches = iter(tf.data.Dataset.from_tensor_slices(images).shuffle(60_000).repeat().batch(128))
+    start = time.monotonic()
+    while time.monotonic() - start < seconds:
+        step(next(batches))
+
+    def draw(seed: int) -> Array:
+        drawn = np.random.default_rng(seed).normal(size=(SAMPLES, noise)).astype(np.float32)
+        return in_batches(lambda x: generator(x, training=False), drawn)
+
+    return draw
+
+
+def scores(real: Array, draw: Callable[[int], Array], extract: Callable[[Array], Array]) -> Any:
+    """Mean and twice the deviation over seeds of each score."""
+    found = []
+    for seed in range(SEEDS):
+        fake = extract(draw(seed))
+        distance = {"frechet_distance": frechet_distance(real, fake)}
+        found.append(distance | manifold_scores(real, fake, NEIGHBOURS))
+    return {
+        name: [round(float(np.mean(v)), 4), round(2 * float(np.std(v, ddof=1)), 4)]
+        for name in found[0]
+        for v in [[row[name] for row in found]]
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("data")
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--set", action="append", default=[], metavar="path.to.key=value")
+    arguments = parser.parse_args()
+    preset = load_config("fashion-mnist", [f"data.source={arguments.data}", *arguments.set])
+    steps = [
+        f"{name}.steps={int(getattr(preset, name).steps * arguments.scale)}"
+        for name in ("autoencoder", "gan")
+    ]
+    chosen = [f"data.source={arguments.data}", *arguments.set, *steps]
+    config = load_config("fashion-mnist", chosen)
+    with tempfile.TemporaryDirectory() as root:
+        text = config.to_json()
+        data = normalize.run(text, root, "quality")
+        encoded = train_autoencoder.run(text, root, data.uri)
+        generated = train_gan.run(text, root, data.uri, encoded.uri)
+        seconds = encoded.seconds + generated.seconds
+        dataset = open_dataset(fetch_outputs(data.uri, Path(root)))
+        extract, features = feature_extractor(dataset, config)
+        real = extract(dataset.features("test"))
+        folder = fetch_outputs(generated.uri, Path(root)) / "candidates"
+        rows: dict[str, Any] = {}
+        for name in ("mixture", "gan"):
+            saved = export.load_saved(folder / name)
+
+            def draw(seed: int, saved: Any = saved) -> Array:
+                examples = saved.sample(tf.constant(SAMPLES), tf.constant(seed)).numpy()
+                return dataset.normalizer.apply(examples)
+
+            rows[name] = scores(real, draw, extract)
+        rows["dcgan"] = scores(real, dcgan(seconds, dataset.features("train")), extract)
+    missed = False
+    for name, row in rows.items():
+        ratio = row["frechet_distance"][0] / rows["dcgan"]["frechet_distance"][0]
+        line = {"what": f"Fashion-MNIST, {name}", "seconds": round(seconds), "features": features}
+        print(json.dumps(line | row | {"frechet_distance_ratio_to_dcgan": round(ratio, 3)}))
+        if name == "gan":
+            missed = ratio > MOST_RATIO or any(row[k][0] < v for k, v in FLOORS.items())
+    return int(missed and arguments.check)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
