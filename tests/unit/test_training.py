@@ -1,0 +1,147 @@
+"""The loop when something goes wrong: numbers that are none, too little memory, strange files."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from aegan import gan, training
+from aegan.autoencoder import AutoencoderLearner, plan
+from aegan.checkpoints import Checkpoints
+from aegan.config import Config
+from aegan.config_file import validate
+from aegan.data.shards import Shards
+from aegan.errors import StoreError, TrainingError
+from aegan.evaluation.metrics import frechet_distance
+from aegan.store import open_store
+from tests.conftest import tiny
+
+DATA = {"source": "x", "kind": "tabular"}
+X = np.random.default_rng(0).random((300, 6), np.float32)
+
+
+def config(**section: Any) -> Config:
+    section = {"steps": 120, "validate_every": 20, "optimizer": "sgd"} | section
+    return validate(tiny(autoencoder=section, data=DATA, normalize={"method": "standard"}), "test")
+
+
+def train(settings: Config, root: Any) -> tuple[Any, Any]:
+    learner = AutoencoderLearner(settings, (6,), X[:50])
+    checkpoints = Checkpoints(open_store(str(root)), "checkpoints", "train_autoencoder")
+    return learner, training.train(learner, X, plan(settings), checkpoints)
+
+
+@pytest.mark.parametrize("batch", ["mini", "full"])
+def test_backing_off_halves_the_rate_until_the_loss_is_finite(
+    batch: str, tmp_path: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = config(learning_rate=1000.0, schedule="constant", back_off=20, batch=batch)
+    learner, history = train(settings, tmp_path)
+    said = capfd.readouterr().err
+    halved = said.count("back to the last evaluation")
+    assert halved >= 3
+    assert float(learner.scale.numpy()) == 0.5**halved
+    assert all(np.isfinite(list(record.values())).all() for record in history)
+    assert [record["step"] for record in history] == [20, 40, 60, 80, 100, 120]
+    assert history[-1]["learning_rate"] == pytest.approx(1000 * 0.5**halved)
+
+
+def test_without_back_off_it_stops_and_says_what_to_try(tmp_path: Any) -> None:
+    with pytest.raises(TrainingError, match="no longer finite at step .* autoencoder.back_off: 3"):
+        train(config(learning_rate=1000.0), tmp_path)
+
+
+def test_after_the_last_back_off_it_stops(tmp_path: Any) -> None:
+    with pytest.raises(TrainingError, match="after 1 times at half the learning rate"):
+        train(config(learning_rate=1e6, back_off=1), tmp_path)
+
+
+def test_too_little_memory_names_the_number_to_lower(tmp_path: Any) -> None:
+    settings = config(batch_size=64, compiler="graph")
+    learner = AutoencoderLearner(settings, (6,), X[:50])
+
+    def greedy(batch: Any, step: Any) -> dict[str, Any]:
+        huge = tf.fill([2**20, 2**20, tf.shape(batch)[0]], tf.cast(step, tf.float32))
+        return {"loss": tf.reduce_sum(huge)}
+
+    learner.update = greedy  # type: ignore[method-assign]
+    checkpoints = Checkpoints(open_store(str(tmp_path)), "checkpoints", "train_autoencoder")
+    with pytest.raises(
+        TrainingError, match=r"out of memory; lower autoencoder.batch_size \(it is 64"
+    ):
+        training.train(learner, X, plan(settings), checkpoints)
+
+
+def test_a_checkpoint_of_another_network_is_passed_over_and_changes_nothing(
+    tmp_path: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    checkpoints = Checkpoints(open_store(str(tmp_path)), "checkpoints", "train_gan")
+    checkpoints.save(7, [tf.Variable([1.0, 2.0]), tf.Variable([3.0])], {})
+    variables = [tf.Variable([8.0, 9.0]), tf.Variable([[5.0]])]
+    assert checkpoints.restore(variables) == (0, {})
+    assert [v.numpy().tolist() for v in variables] == [[8.0, 9.0], [[5.0]]]
+    assert "passed over the checkpoint of step 7: it is of another" in capfd.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_does_not_end_the_training(
+    tmp_path: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    checkpoints = Checkpoints(open_store(str(blocked)), "checkpoints", "train_gan")
+    checkpoints.begin(5, [tf.Variable(1.0)], {})
+    checkpoints.finish()
+    assert "could not be written, training goes on" in capfd.readouterr().err
+    with pytest.raises(StoreError):
+        checkpoints.save(6, [tf.Variable(1.0)], {})
+
+
+def test_what_is_written_is_what_the_variables_held_when_it_began(tmp_path: Any) -> None:
+    checkpoints = Checkpoints(open_store(str(tmp_path)), "checkpoints", "train_gan")
+    variable = tf.Variable([1.0, 2.0])
+    checkpoints.begin(5, [variable], {})
+    variable.assign([7.0, 7.0])
+    checkpoints.finish()
+    assert checkpoints.restore([variable])[0] == 5
+    assert variable.numpy().tolist() == [1.0, 2.0]
+
+
+def test_a_gan_stops_when_its_samples_come_no_nearer_and_keeps_the_nearest(tmp_path: Any) -> None:
+    section = {"space": "data", "steps": 2000, "validate_every": 25, "patience": 4}
+    section |= {"learning_rate": 3e-3, "gamma": 0.1, "objective": "non_saturating"}
+    settings = validate(tiny(gan=section, data=DATA), "test")
+    learner = gan.GanLearner(settings, (6,), None, lambda samples: frechet_distance(X, samples))
+    checkpoints = Checkpoints(open_store(str(tmp_path)), "checkpoints", "train_gan")
+    history = training.train(learner, X, gan.plan(settings), checkpoints)
+    distances = [record["validation_loss"] for record in history]
+    assert len(history) - 1 - int(np.argmin(distances)) == 4
+    assert history[-1]["step"] < 2000
+    assert learner.validate() == pytest.approx(min(distances), rel=1e-5)
+
+
+def test_shards_are_read_as_one_array() -> None:
+    parts = [X[:100], X[100:110], X[110:]]
+    shards = Shards(parts)
+    rows = np.array([0, 299, 105, 99, 100, 110, 5])
+    assert shards.shape == X.shape
+    assert np.array_equal(shards[rows], X[rows])
+    assert np.array_equal(shards[95:115], X[95:115])
+    assert np.array_equal(shards[-3:], X[-3:])
+    assert np.array_equal(np.asarray(shards), X)
+
+
+def test_shards_train_to_the_bits_of_one_array(tmp_path: Any) -> None:
+    found = []
+    for number, examples in enumerate((X, Shards([X[:70], X[70:]]))):
+        settings = config(residency="streamed", learning_rate=1e-3)
+        learner = AutoencoderLearner(settings, (6,), X[:50])
+        store = open_store(str(tmp_path / str(number)))
+        checkpoints = Checkpoints(store, "checkpoints", "train_autoencoder")
+        training.train(learner, examples, plan(settings), checkpoints)
+        found.append([v.numpy() for v in learner.weights()])
+    assert math.isfinite(found[0][0].sum())
+    assert all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
