@@ -164,10 +164,11 @@ def compile_(config: str, overrides: tuple[str, ...], output: Path, root: str | 
 @click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), help="The same seed gives the same samples."
 )
+@click.option("--label", type=int, help="Only of this class (with gan.conditional).")
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="A .png (grid) or .npz."
 )
-def sample(model: str, count: int, seed: int | None, output: Path) -> None:
+def sample(model: str, count: int, seed: int | None, label: int | None, output: Path) -> None:
     """Draw new examples from a model.
 
     MODEL is ROOT/models/NAME@ALIAS or …@VERSION, for example demo/models/digits@champion.
@@ -178,7 +179,7 @@ def sample(model: str, count: int, seed: int | None, output: Path) -> None:
     from aegan_pipelines.sampling import write_samples
 
     with quiet_stderr():
-        write_samples(aegan.load(model), count, seed, output)
+        write_samples(aegan.load(model), count, seed, output, label)
     click.echo(f"wrote {count} samples to {output}", err=True)
 
 

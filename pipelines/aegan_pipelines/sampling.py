@@ -13,7 +13,9 @@ from aegan.local_store import LocalStore
 from aegan.model import Model
 
 
-def write_samples(model: Model, count: int, seed: int | None, output: Path) -> None:
+def write_samples(
+    model: Model, count: int, seed: int | None, output: Path, label: int | None = None
+) -> None:
     """Draw and write a grid (.png, images only) or an array named `samples` (.npz).
 
     Either names the model's version and digest, so that samples can be told from real data.
@@ -24,8 +26,9 @@ def write_samples(model: Model, count: int, seed: int | None, output: Path) -> N
             f"{model.name} makes examples of shape {list(model.shape)}, not images;"
             " write them to a .npz file"
         )
-    samples = model.sample(count, seed)
+    samples = model.sample(count, seed, label)
     mark = {"synthetic_by": f"{model.name} {model.version}", "model_digest": model.digest}
+    mark |= {} if label is None else {"label": str(label)}
     buffer = io.BytesIO()
     if is_png:
         from PIL.PngImagePlugin import PngInfo

@@ -120,6 +120,11 @@ class Gan(Training):
     """Components of the Gaussian mixture (also the baseline that the GAN has to beat)."""
     noise_size: PositiveInt = 16
     """Normal dimensions drawn besides the mixture's, or all of them with `prior: normal`."""
+    conditional: bool = False
+    """Trains on the labels, too, so that samples of a class can be asked for: `sample(label=…)`."""
+    augment: list[Literal["color", "translation", "cutout"]] = Field(default=[])
+    """Changes real and generated images at random before the discriminator sees them, which small sets
+    of images need (Zhao et al. 2020)."""
     hidden: list[PositiveInt] = Field(default=[256, 256, 256])
     """As in `autoencoder`; of the discriminator, and of the generator the other way round."""
     objective: Literal[
@@ -151,6 +156,18 @@ class Gan(Training):
     the validation split, and keep the weights of the smallest; none: never, and keep the last."""
     ema_decay: Share = 0.999
     """Decay of the moving average of the generator's weights, which is what is published."""
+
+    @property
+    def discriminator(self) -> Architecture:
+        """What the discriminator is built of."""
+        return Architecture(
+            network=self.network,
+            hidden=self.hidden,
+            cell=self.cell,
+            resampling=self.resampling,
+            normalization=self.discriminator_normalization,
+            dropout=self.discriminator_dropout,
+        )
 
     @model_validator(mode="before")
     @classmethod

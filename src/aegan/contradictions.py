@@ -164,6 +164,12 @@ def _of_the_gan(config: Config) -> Iterator[Contradiction]:
             "`batch` mixes the samples of a batch, so a penalty on the gradient of each sample means"
             f" nothing; use `layer` or `group`, or set `{penalties[0]}: 0`",
         )
+    if gan.augment and not (gan.space == "data" and config.data.kind == "image"):
+        yield Contradiction(
+            ("gan.augment", "gan.space", "data.kind"),
+            "changes images before the discriminator sees them and needs `space: data` and `data.kind:"
+            f" image`, received {gan.space!r} and {config.data.kind!r}; use []",
+        )
     if gan.objective == "wasserstein" and not (penalties or gan.spectral_normalization):
         yield Contradiction(
             ("gan.interpolation_penalty", "gan.objective"),

@@ -9,13 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from aegan import objectives
 from aegan.data.normalizer import Normalizer
-from aegan.gan import draw_noise
-from aegan.latent import Mixture, Whitening
+from aegan.latent import Mixture, Whitening, draw_classes, draw_noise
 
+Array = np.ndarray[Any, Any]
 Tensor = Any
 
 SAMPLE_BLOCK = 256
@@ -53,16 +54,16 @@ class AutoencoderExport(tf.Module):
 
 
 class GeneratorExport(tf.Module):
-    """sample(num, seed): [num, *shape] in raw units."""
+    """sample(num, seed) and, with classes, sample_class(num, seed, label): [num, *shape] raw."""
 
     def __init__(
         self,
         network: Any,
         mixture: Mixture | None,
         noise_size: int,
-        whitening: Whitening | None,
-        decoder: Any,
+        decoding: tuple[Whitening, Any] | None,
         normalizer: Normalizer,
+        frequencies: Array | None = None,
     ):
         """Wrap a trained generator.
 
@@ -70,38 +71,54 @@ class GeneratorExport(tf.Module):
             network: noise to whitened codes or examples; None for the mixture itself.
             mixture: what the noise starts from, or None for normal noise alone.
             noise_size: normal dimensions of the noise.
-            whitening: undone before decoding; None where the network makes examples.
-            decoder: codes to normalised examples; None where the network makes examples.
+            decoding: the whitening to undo, and what takes codes to normalised examples; None where
+                the network makes examples.
             normalizer: undone last.
+            frequencies: [C] float32, of the classes among the samples; None for a network and a mixture
+                that know none.
         """
         super().__init__()
-        self._network, self._decoder = network, decoder
+        self._network, self._normalizer = network, normalizer
         self._mixture, self._noise_size = mixture, noise_size
-        self._whitening, self._normalizer = whitening, normalizer
-        self.sample = tf.function(
-            self._sample,
-            [tf.TensorSpec([], tf.int32, name="num"), tf.TensorSpec([], tf.int32, name="seed")],
-            autograph=False,
-        )
+        self._whitening: Any = None if decoding is None else decoding[0]
+        self._decoder: Any = None if decoding is None else decoding[1]
+        self._frequencies: Any = frequencies
+        num, seed, label = (tf.TensorSpec([], tf.int32, name) for name in ("num", "seed", "label"))
+        self.sample = tf.function(self._sample, [num, seed], autograph=False)
+        if frequencies is not None:
+            self.sample_class = tf.function(self._sample, [num, seed, label], autograph=False)
 
-    def _sample(self, num: Tensor, seed: Tensor) -> Tensor:
+    def _sample(self, num: Tensor, seed: Tensor, label: Tensor | None = None) -> Tensor:
         blocks = tf.range((num + SAMPLE_BLOCK - 1) // SAMPLE_BLOCK)
-        shape = self._block(seed, tf.constant(0)).shape
+        shape = self._block(seed, tf.constant(0), label).shape
         drawn = tf.map_fn(
-            lambda block: self._block(seed, block),
+            lambda block: self._block(seed, block, label),
             blocks,
             fn_output_signature=tf.TensorSpec(shape, self._normalizer.raw_dtype),
             parallel_iterations=1,
         )
         return tf.reshape(drawn, (-1, *shape[1:]))[:num]
 
-    def _block(self, seed: Tensor, block: Tensor) -> Tensor:
-        noise = draw_noise(self._mixture, self._noise_size, SAMPLE_BLOCK, tf.stack([seed, block]))
+    def _block(self, seed: Tensor, block: Tensor, label: Tensor | None) -> Tensor:
+        own, classes = tf.stack([seed, block]), None
+        if self._frequencies is not None:
+            classes = self._classes(own, label)
+        noise = draw_noise(self._mixture, self._noise_size, SAMPLE_BLOCK, own, classes)
         output = noise[0] if self._network is None else self._network(noise)
         if self._whitening is not None:
             codes = tf.matmul(output, self._whitening.inverse) + self._whitening.mean
             output = self._decoder(codes)
         return self._normalizer.invert_tensor(output)
+
+    def _classes(self, seed: Tensor, label: Tensor | None) -> Tensor:
+        """One-hot rows of a block [SAMPLE_BLOCK, C]: of the label, or drawn."""
+        count = len(self._frequencies)
+        if label is None:
+            return draw_classes(self._frequencies, SAMPLE_BLOCK, seed)
+        known = (label >= 0) & (label < count)
+        text = f"expected a label from 0 to {count - 1}"
+        with tf.control_dependencies([tf.debugging.Assert(known, [text, label])]):
+            return tf.one_hot(tf.fill([SAMPLE_BLOCK], label), count)
 
 
 def save_autoencoder(export: AutoencoderExport, folder: Path) -> None:
@@ -111,8 +128,9 @@ def save_autoencoder(export: AutoencoderExport, folder: Path) -> None:
 
 
 def save_generator(export: GeneratorExport, folder: Path) -> None:
-    """Write a SavedModel with the signature sample."""
-    _save(export, {"sample": "examples"}, folder)
+    """Write a SavedModel with the signature sample and, if it knows classes, sample_class."""
+    names = [name for name in ("sample", "sample_class") if hasattr(export, name)]
+    _save(export, dict.fromkeys(names, "examples"), folder)
 
 
 def _save(export: tf.Module, outputs: dict[str, str], folder: Path) -> None:

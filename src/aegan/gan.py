@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from aegan import networks, objectives, plans, replicas, training
+from aegan.augment import NUM_DRAWS, augment
 from aegan.config import Config
-from aegan.config_training import Architecture, Gan
-from aegan.latent import Mixture, sample_mixture
+from aegan.latent import Mixture, draw_classes, draw_noise
 from aegan.optimizers import Descent
 
 Array = np.ndarray[Any, Any]
@@ -38,6 +38,7 @@ class GanLearner:
         shape: tuple[int, ...],
         mixture: Mixture | None,
         distance: Callable[[Array], float] | None = None,
+        frequencies: Array | None = None,
     ):
         """Build the networks.
 
@@ -46,25 +47,31 @@ class GanLearner:
             shape: of a code [D] (`space: latent`) or an example (`space: data`).
             mixture: of whitened codes to start from, or None for noise alone (`prior: normal`).
             distance: of samples [VALIDATED, *shape] to validation data; what `patience` goes by.
+            frequencies: [C] float32, of the classes, for a conditional GAN; its batches are pairs of
+                examples and labels.
         """
         self._section = section = config.gan
         self._seed, self._mixture, self._distance = config.seed, mixture, distance
+        self._frequencies = frequencies
         self._value = objectives.ADVERSARIAL[section.objective]
         bounded = section.space == "data" and config.normalize.method == "minmax"
         output = "sigmoid" if bounded else "linear"
-        seed = config.seed * 1000 + 400
+        self._extent = 1.0 if bounded else 4.0  # standardised: two deviations to both sides
+        seed, size = config.seed * 1000 + 400, section.noise_size
+        classes = 0 if frequencies is None else len(frequencies)
 
         def build() -> Any:
             if mixture is not None:
-                return networks.refiner(section, shape[0], section.noise_size, seed)
-            return networks.generator(section, shape, section.noise_size, output, seed)
+                return networks.refiner(section, shape[0], size, seed, classes=classes)
+            return networks.generator(section, shape, size, output, seed, classes=classes)
 
         self._generator, self.average = build(), build()
         self._discriminator = networks.discriminator(
-            _of_the_discriminator(section),
+            section.discriminator,
             shape,
             seed + 200,
             spectral=section.spectral_normalization,
+            classes=classes,
         )
         self.phases, self.scale = section.discriminator_steps + 1, tf.Variable(1.0)
         trained, rate = (self._discriminator, self._generator), section.learning_rate
@@ -80,12 +87,13 @@ class GanLearner:
         """Steps of the discriminator, then one of the generator on the samples of the last of them.
 
         Args:
-            batch: [B · discriminator_steps, ...] float32.
+            batch: [B · discriminator_steps, ...] float32; of a conditional GAN a pair of that and
+                labels, [B · discriminator_steps] int32.
             step: counted from 0.
         """
         draws = self._draws(step)
         networks.reseed_dropout((self._generator, self._discriminator), draws.dropout)
-        *parts, last = tf.split(batch, self._section.discriminator_steps)
+        *parts, last = self._split(batch, self._section.discriminator_steps)
         for phase, part in enumerate(parts):
             samples = self._generator(self._noise(part, draws, phase), training=True)
             self.apply(phase, *self._of_discriminator(part, samples, draws, phase, replicas.mean))
@@ -95,7 +103,7 @@ class GanLearner:
             fixed = tf.stop_gradient(samples)
             found = self._of_discriminator(last, fixed, draws, len(parts), replicas.mean)
             metrics = self.apply(len(parts), *found)
-            loss = self._generator_loss(last, samples, replicas.mean)
+            loss = self._generator_loss(last, samples, draws, replicas.mean)
         gradients = tape.gradient(loss, _values(self._generator))
         losses = {"generator_loss": loss}
         metrics |= self.apply(self.phases - 1, gradients, losses)
@@ -105,6 +113,7 @@ class GanLearner:
         self, phase: int, batch: Tensor, step: Tensor, part: Tensor
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Sums over the batch of each sample's gradients and losses, for one of the networks."""
+        (batch,) = self._split(batch, 1)
         draws = self._draws(step, part)
         dropout = tf.random.fold_in(draws.dropout, phase)
         networks.reseed_dropout((self._generator, self._discriminator), dropout, part)
@@ -113,7 +122,7 @@ class GanLearner:
             return self._of_discriminator(batch, samples, draws, phase, tf.reduce_sum)
         with tf.GradientTape() as tape:
             samples = self._generator(self._noise(batch, draws, -1), training=True)
-            loss = self._generator_loss(batch, samples, tf.reduce_sum)
+            loss = self._generator_loss(batch, samples, draws, tf.reduce_sum)
         return tape.gradient(loss, _values(self._generator)), {"generator_loss": loss}
 
     def apply(self, phase: int, gradients: list[Tensor], _: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -136,8 +145,10 @@ class GanLearner:
         return self._samples(PREVIEWED)
 
     def _samples(self, count: int) -> Array:
-        seed = tf.constant([self._seed, 0])
-        noise = draw_noise(self._mixture, self._section.noise_size, count, seed)
+        seed, classes = tf.constant([self._seed, 0]), None
+        if self._frequencies is not None:
+            classes = draw_classes(self._frequencies, count, seed)
+        noise = draw_noise(self._mixture, self._section.noise_size, count, seed, classes)
         parts = [tf.split(a, max(1, count // SAMPLED_AT_ONCE)) for a in tf.nest.flatten(noise)]
         made = [
             self.average(tf.nest.pack_sequence_as(noise, part)) for part in zip(*parts, strict=True)
@@ -163,46 +174,73 @@ class GanLearner:
             penalty=[*(second for _, second in others), penalty],
             dropout=dropout,
             part=part,
+            augmentation=[(next(seeds), next(seeds)) for _ in range(self.phases)],
         )
 
-    def _noise(self, batch: Tensor, draws: _Draws, phase: int) -> Any:
-        def draw(size: Tensor) -> Any:
-            return draw_noise(self._mixture, self._section.noise_size, size, draws.noise[phase])
+    def _split(self, batch: Any, count: int) -> list[_Batch]:
+        if self._frequencies is None:
+            return [_Batch(part, None) for part in tf.split(batch, count)]
+        classes = tf.one_hot(batch[1], len(self._frequencies))
+        parts = zip(tf.split(batch[0], count), tf.split(classes, count), strict=True)
+        return [_Batch(*part) for part in parts]
 
-        return replicas.rows(draw, tf.shape(batch)[0], draws.part)
+    def _noise(self, batch: _Batch, draws: _Draws, phase: int) -> Any:
+        """What the generator takes to make as many samples, of the same classes."""
+        classes = batch.classes
+        if classes is not None and draws.part is None:  # `rows` draws those of all devices
+            classes = tf.tile(classes, [replicas.count(), 1])
+
+        def draw(size: Tensor) -> Any:
+            seed = draws.noise[phase]
+            return draw_noise(self._mixture, self._section.noise_size, size, seed, classes)
+
+        return replicas.rows(draw, tf.shape(batch.examples)[0], draws.part)
+
+    def _seen(self, batch: _Batch, samples: Tensor, draws: _Draws, phase: int) -> list[Tensor]:
+        """Examples and samples as the discriminator sees them."""
+        kinds = self._section.augment
+        if not kinds:
+            return [batch.examples, samples]
+        return [
+            augment(x, kinds, _uniform(x, [NUM_DRAWS], seed, draws.part), self._extent)
+            for x, seed in zip((batch.examples, samples), draws.augmentation[phase], strict=True)
+        ]
+
+    def _rating(self, classes: Tensor | None) -> Callable[[Tensor], Tensor]:
+        """The discriminator of examples of these classes."""
+        network = self._discriminator
+        return lambda x: network(x if classes is None else [x, classes], training=True)
 
     def _of_discriminator(
-        self, batch: Tensor, samples: Tensor, draws: _Draws, phase: int, reduce: Reduction
+        self, batch: _Batch, samples: Tensor, draws: _Draws, phase: int, reduce: Reduction
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """The discriminator's gradients and loss."""
-        section, network = self._section, self._discriminator
-        penalty = tf.zeros(())
+        section, rate, penalty = self._section, self._rating(batch.classes), tf.zeros(())
+        examples, samples = self._seen(batch, samples, draws, phase)
         with tf.GradientTape() as tape:
             if section.gamma:
-                real, real_gradient = _with_input_gradient(network, batch)
-                fake, fake_gradient = _with_input_gradient(network, samples)
+                real, real_gradient = objectives.with_input_gradient(rate, examples)
+                fake, fake_gradient = objectives.with_input_gradient(rate, samples)
                 squares = objectives.gradient_penalty(real_gradient)
                 squares += objectives.gradient_penalty(fake_gradient)
                 penalty += section.gamma / 2 * reduce(squares)
             else:
-                real = network(batch, training=True)
-                fake = network(samples, training=True)
+                real, fake = rate(examples), rate(samples)
             if section.interpolation_penalty:
-                ones, seed = [1] * (len(batch.shape) - 1), draws.penalty[phase]
-                share = replicas.rows(
-                    lambda size: tf.random.stateless_uniform([size, *ones], seed),
-                    tf.shape(batch)[0],
-                    draws.part,
-                )
-                between = batch + share * (samples - batch)
-                slopes = objectives.slope_penalty(_with_input_gradient(network, between)[1])
+                ones = [1] * (len(examples.shape) - 1)
+                share = _uniform(examples, ones, draws.penalty[phase], draws.part)
+                between = examples + share * (samples - examples)
+                slopes = objectives.slope_penalty(objectives.with_input_gradient(rate, between)[1])
                 penalty += section.interpolation_penalty * reduce(slopes)
             loss = reduce(self._value(real, fake)[0]) + penalty
-        return tape.gradient(loss, _values(network)), {"discriminator_loss": loss}
+        return tape.gradient(loss, _values(self._discriminator)), {"discriminator_loss": loss}
 
-    def _generator_loss(self, batch: Tensor, samples: Tensor, reduce: Reduction) -> Tensor:
-        real = self._discriminator(batch, training=True)
-        fake = self._discriminator(samples, training=True)
+    def _generator_loss(
+        self, batch: _Batch, samples: Tensor, draws: _Draws, reduce: Reduction
+    ) -> Tensor:
+        rate = self._rating(batch.classes)
+        examples, samples = self._seen(batch, samples, draws, -1)
+        real, fake = rate(examples), rate(samples)
         return reduce(self._value(real, fake)[1])
 
     def _update_average(self, step: Tensor) -> None:
@@ -217,35 +255,23 @@ class GanLearner:
 class _Draws:
     """Seeds of a step: of the noise and of the penalty of each of the discriminator's phases.
 
-    The generator takes the noise of the last of them. `part` is the micro-batch of a full batch.
+    The generator takes the noise of the last of them. `part` is the micro-batch of a full batch. Every
+    phase has two seeds of augmentation, for examples and for samples.
     """
 
     noise: list[Tensor]
     penalty: list[Tensor]
     dropout: Tensor
     part: Tensor | None
+    augmentation: list[tuple[Tensor, Tensor]]
 
 
-def _of_the_discriminator(section: Gan) -> Architecture:
-    return Architecture(
-        network=section.network,
-        hidden=section.hidden,
-        cell=section.cell,
-        resampling=section.resampling,
-        normalization=section.discriminator_normalization,
-        dropout=section.discriminator_dropout,
-    )
+@dataclass(frozen=True)
+class _Batch:
+    """Examples [B, ...] and, for a conditional GAN, their classes as one-hot rows [B, C]."""
 
-
-def draw_noise(mixture: Mixture | None, noise_size: int, size: Tensor, seed: Tensor) -> Any:
-    """What a generator takes, [size, …], from a [2] int32 seed.
-
-    Returns:
-        Normal noise [size, noise_size], or a pair of a draw from the mixture and such noise.
-    """
-    first, second = tf.unstack(tf.random.split(tf.cast(seed, tf.int32), 2))
-    noise = tf.random.stateless_normal([size, noise_size], first)
-    return noise if mixture is None else [sample_mixture(mixture, size, second), noise]
+    examples: Tensor
+    classes: Tensor | None
 
 
 def plan(config: Config) -> plans.Plan:
@@ -261,13 +287,12 @@ def plan(config: Config) -> plans.Plan:
     )
 
 
+def _uniform(batch: Tensor, shape: list[int], seed: Tensor, part: Tensor | None) -> Tensor:
+    """Draws from [0, 1) for each row of a batch [B, ...]: [B, *shape]."""
+    return replicas.rows(
+        lambda size: tf.random.stateless_uniform([size, *shape], seed), tf.shape(batch)[0], part
+    )
+
+
 def _values(model: Any) -> list[Any]:
     return [v.value for v in model.trainable_variables]
-
-
-def _with_input_gradient(network: Callable[..., Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits [B, 1] and their gradients by the input [B, ...]."""
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        logits = network(x, training=True)
-    return logits, tape.gradient(logits, x)

@@ -41,7 +41,7 @@ class Mixture:
     """A Gaussian mixture with full covariances.
 
     Attributes:
-        log_weights: [K] float32.
+        log_weights: [K] float32; [C, K] where they depend on the class.
         means: [K, D] float32.
         factors: [K, D, D] float32, lower Cholesky factors of the covariances.
     """
@@ -94,6 +94,26 @@ def fit_mixture(whitened: Array, components: int, seed: int) -> Mixture:
     )
 
 
+def fit_class_mixtures(whitened: Array, labels: Array, components: int, seed: int) -> Mixture:
+    """A mixture of each class, stacked into one whose weights depend on the class.
+
+    Args:
+        whitened: [N, D] float32.
+        labels: [N] int32 class numbers, at least two rows of each.
+        components: wanted in all; each class gets its share of them, and at least one.
+        seed: of the initialisation.
+    """
+    counts = np.bincount(labels)
+    shares = [max(1, round(components * count / len(labels))) for count in counts]
+    parts = [fit_mixture(whitened[labels == c], n, seed) for c, n in enumerate(shares)]
+    ends = np.cumsum([len(part.means) for part in parts])
+    log_weights = np.full((len(parts), ends[-1]), -np.inf, np.float32)
+    for row, part, end in zip(log_weights, parts, ends, strict=True):
+        row[end - len(part.means) : end] = part.log_weights
+    means = np.concatenate([part.means for part in parts])
+    return Mixture(log_weights, means, np.concatenate([part.factors for part in parts]))
+
+
 def standard_gaussian(size: int) -> Mixture:
     """N(0, I) as a mixture of one: on whitened codes, the single Gaussian fitted to them."""
     return Mixture(
@@ -103,24 +123,67 @@ def standard_gaussian(size: int) -> Mixture:
     )
 
 
-def sample_mixture(mixture: Mixture, size: Any, seed: Any) -> Any:
+def sample_mixture(mixture: Mixture, size: Any, seed: Any, classes: Any = None) -> Any:
     """Draw [size, D] from a mixture, in a graph.
 
     Args:
         mixture: arrays, or tensors of the same shapes.
         size: int32 scalar.
         seed: [2] int32; the same seed gives the same draw.
+        classes: of each draw, one-hot rows [size, C] float32, where the weights depend on the class.
     """
     import tensorflow as tf
 
     first, second = tf.unstack(tf.random.split(seed, 2))
-    # Gumbel-max draws the components: unlike stateless_categorical, XLA compiles it.
-    uniform = tf.random.stateless_uniform([size, len(mixture.log_weights)], first, minval=1e-9)
-    gumbel = -tf.math.log(-tf.math.log(uniform))
-    component = tf.argmax(tf.constant(mixture.log_weights) + gumbel, axis=1)
+    log_weights = tf.constant(mixture.log_weights)
+    if classes is not None:
+        log_weights = tf.gather(log_weights, tf.argmax(classes, axis=1))
+    component = draw_categories(log_weights, size, first)
     normal = tf.random.stateless_normal([size, mixture.means.shape[1]], second)
     factors = tf.gather(tf.constant(mixture.factors), component)
     return tf.gather(tf.constant(mixture.means), component) + tf.linalg.matvec(factors, normal)
+
+
+def draw_noise(
+    mixture: Mixture | None, noise_size: int, size: Any, seed: Any, classes: Any = None
+) -> Any:
+    """What a generator takes, [size, …], from a [2] int32 seed.
+
+    Returns:
+        Normal noise [size, noise_size]; or a list of a draw from the mixture, if there is one, such
+        noise, and the classes, one-hot rows [size, C] float32, if there are any.
+    """
+    import tensorflow as tf
+
+    first, second = tf.unstack(tf.random.split(tf.cast(seed, tf.int32), 2))
+    noise = tf.random.stateless_normal([size, noise_size], first)
+    if mixture is None:
+        return noise if classes is None else [noise, classes]
+    start = sample_mixture(mixture, size, second, classes)
+    return [start, noise] if classes is None else [start, noise, classes]
+
+
+def frequencies(labels: Array) -> Array:
+    """Shares of the classes [C] float32 among class numbers [N] int32."""
+    return (np.bincount(labels) / len(labels)).astype(np.float32)
+
+
+def draw_classes(frequencies: Array, size: Any, seed: Any) -> Any:
+    """One-hot rows [size, C] float32 of classes that are as frequent as that, from a [2] int32 seed."""
+    import tensorflow as tf
+
+    own = tf.random.fold_in(seed, 1)  # not that of the noise, which comes from the seed itself
+    drawn = draw_categories(tf.constant(np.log(frequencies)), size, own)
+    return tf.one_hot(drawn, len(frequencies))
+
+
+def draw_categories(log_weights: Any, size: Any, seed: Any) -> Any:
+    """Draw [size] int64 with the probabilities exp(log_weights), [K] or one row for each [size, K]."""
+    import tensorflow as tf
+
+    # Gumbel-max: unlike stateless_categorical, XLA compiles it.
+    uniform = tf.random.stateless_uniform([size, log_weights.shape[-1]], seed, minval=1e-9)
+    return tf.argmax(log_weights - tf.math.log(-tf.math.log(uniform)), axis=1)
 
 
 def no_whitening(size: int) -> Whitening:

@@ -34,6 +34,7 @@ class Model:
         shape: of one example: [H, W, C], [D] or [T, C].
         dtype: of examples, raw.
         latent_size: of a code.
+        classes: the labels that `sample` takes, as in the training data; empty if it takes none.
     """
 
     def __init__(self, folder: Path, name: str, version: str, digest: str):
@@ -48,6 +49,8 @@ class Model:
         self._autoencoder = load_saved(str(folder / "serving" / "autoencoder" / "1"))
         self._generator = load_saved(str(folder / "serving" / "generator" / "1"))
         self.latent_size = int(self._autoencoder.decode.input_signature[0].shape[1])
+        conditional = hasattr(self._generator, "sample_class")
+        self.classes: list[int] = dataset["classes"] if conditional else []
 
     def __repr__(self) -> str:
         return f"<aegan.Model {self.name} {self.version}>"
@@ -81,13 +84,15 @@ class Model:
         """
         return in_batches(self._autoencoder.score, self._examples(examples))
 
-    def sample(self, n: int, seed: int | None = None) -> Array:
+    def sample(self, n: int, seed: int | None = None, label: int | None = None) -> Array:
         """Draw n new examples [n, *shape] raw.
 
         Args:
             n: how many.
             seed: 0 to 2³¹ - 1; the same seed gives the same samples, and the first m of n are the m
                 that it gives alone. None draws a new one.
+            label: one of `classes`, to draw examples of that class; None draws labels as often as
+                the training data holds them.
         """
         if not _is_integer(n) or not 1 <= n <= MOST_SAMPLES:
             raise DataError(
@@ -99,10 +104,23 @@ class Model:
         if not _is_integer(seed) or not 0 <= seed < 2**31:
             raise DataError(f"the seed is {seed!r}: expected an integer from 0 to {2**31 - 1}")
         tensorflow = _tensorflow()
-        drawn = self._generator.sample(
-            tensorflow.constant(n, tensorflow.int32), tensorflow.constant(seed, tensorflow.int32)
-        )
+        function, numbers = self._generator.sample, [n, seed]
+        if label is not None:
+            numbers.append(self._class_number(label))
+            function = self._generator.sample_class
+        drawn = function(*(tensorflow.constant(x, tensorflow.int32) for x in numbers))
         return np.asarray(drawn.numpy())
+
+    def _class_number(self, label: Any) -> int:
+        if not self.classes:
+            raise DataError(
+                f"{self.name} {self.version} cannot draw samples of one label: its sampler was not"
+                " trained with gan.conditional: true; leave the label out"
+            )
+        if not _is_integer(label) or label not in self.classes:
+            known = ", ".join(map(str, self.classes))
+            raise DataError(f"the label is {label!r}: expected one of {known}")
+        return self.classes.index(label)
 
     def _examples(self, examples: Array) -> Array:
         """Check shape and type; an image without its channel axis gets one."""

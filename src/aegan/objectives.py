@@ -70,6 +70,14 @@ def gradient_penalty(gradient: Tensor) -> Tensor:
     return tf.reduce_sum(tf.square(gradient), axis=tuple(range(1, len(gradient.shape))))
 
 
+def with_input_gradient(rate: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits [B, 1] and their gradients by the input [B, ...]."""
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        logits = rate(x)
+    return logits, tape.gradient(logits, x)
+
+
 ADVERSARIAL: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
     "minimax": minimax,
     "non_saturating": non_saturating,

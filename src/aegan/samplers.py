@@ -20,6 +20,7 @@ TITLES = {
 
 
 def candidates(config: Config) -> tuple[str, ...]:
-    """The samplers of which the best is published."""
+    """The samplers of which the best is published; each knows the classes if the GAN has to."""
     variational = config.autoencoder.kind == "variational"
-    return (GAN, MIXTURE, PRIOR) if variational else (GAN, MIXTURE)
+    with_prior = variational and not config.gan.conditional
+    return (GAN, MIXTURE, PRIOR) if with_prior else (GAN, MIXTURE)

@@ -123,6 +123,12 @@ def test_impossible_draws_are_refused(model: aegan.Model, arguments: tuple[Any, 
         model.sample(*arguments)
 
 
+def test_a_model_that_knows_no_classes_says_so(model: aegan.Model) -> None:
+    assert model.classes == []
+    with pytest.raises(DataError, match=r"not trained with gan\.conditional: true"):
+        model.sample(3, seed=1, label=0)
+
+
 PLAIN = """
 import sys
 sys.modules["aegan"] = None  # any import of it fails

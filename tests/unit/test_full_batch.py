@@ -118,6 +118,9 @@ from aegan.config_file import validate
 from aegan.store import open_store
 config = validate(tree, "test")
 x = np.random.default_rng(1).random((1311, 12), np.float32)
+classes, examples = None, x
+if config.gan.conditional:
+    classes, examples = np.full(3, 1 / 3, np.float32), (x, np.arange(1311, dtype=np.int32) % 3)
 for devices in map(int, counts):
     strategy = tf.distribute.get_strategy()
     if devices > 1:
@@ -130,9 +133,10 @@ for devices in map(int, counts):
             learner = autoencoder.AutoencoderLearner(config, (12,), x[:50])
             plan = autoencoder.plan(config)
         else:
-            learner, plan = gan.GanLearner(config, (12,), None), gan.plan(config)
+            learner = gan.GanLearner(config, (12,), None, frequencies=classes)
+            plan = gan.plan(config)
         checkpoints = Checkpoints(open_store(f"{folder}/root-{devices}"), "c", "train_" + mode)
-        training.train(learner, x, plan, checkpoints)
+        training.train(learner, examples, plan, checkpoints)
     np.savez(f"{folder}/{devices}.npz", *[variable.numpy() for variable in learner.state()])
 """
 
@@ -161,6 +165,7 @@ MINI_GAN = {
     | {"space": "data", "steps": 10, "batch_size": 48, "discriminator_steps": 2}
     | {"objective": "wasserstein"},
 }
+CONDITIONAL_GAN = MINI_GAN | {"gan": MINI_GAN["gan"] | {"conditional": True}}
 
 
 def trained(
@@ -189,7 +194,8 @@ def test_a_full_batch_has_the_same_bits_for_any_number_of_devices(
 
 
 @pytest.mark.parametrize(
-    ("mode", "sections"), [("autoencoder", MINI_AUTOENCODER), ("gan", MINI_GAN)]
+    ("mode", "sections"),
+    [("autoencoder", MINI_AUTOENCODER), ("gan", MINI_GAN), ("gan", CONDITIONAL_GAN)],
 )
 def test_mini_batches_agree_for_any_number_of_devices(
     mode: str, sections: dict[str, Any], tmp_path: Path

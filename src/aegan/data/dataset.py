@@ -24,6 +24,7 @@ Array = np.ndarray[Any, Any]
 SCHEMA_VERSION = 1
 SHARD_BYTES = 128 * 2**20
 SPLITS = ("train", "validation", "test")
+LEAST_OF_A_CLASS = 5  # rows that a Gaussian is fitted to
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,37 @@ def check_sizes(config: Config, sizes: dict[str, int]) -> None:
                 f" raise data.{name}_fraction (unless the source has a test set of its own) or lower"
                 " evaluation.neighbours"
             )
+
+
+def check_classes(config: Config, raw: RawData) -> None:
+    """Refuse to make a conditional GAN of data without classes, or with too few rows of one.
+
+    Raises:
+        DataError: a split has no labels, there is one class, or a class is rare in the training split.
+    """
+    if not config.gan.conditional:
+        return
+    labels = {name: found for name, (_, found) in _split(raw, config).items()}
+    without = ", ".join(name for name, found in labels.items() if found is None)
+    if without:
+        raise DataError(
+            f"{config.data.source}: gan.conditional needs labels and the {without} split has none; give"
+            " them (an IDX folder's labels files, y in an .npz), or set gan.conditional: false"
+        )
+    classes = np.unique(np.concatenate([found for found in labels.values() if found is not None]))
+    if len(classes) < 2:
+        raise DataError(
+            f"{config.data.source}: gan.conditional needs at least two classes, and all labels are"
+            f" {classes[0]}; set gan.conditional: false"
+        )
+    counts = {label: int(np.sum(labels["train"] == label)) for label in classes.tolist()}
+    rare = [f"{label} ({n})" for label, n in counts.items() if n < LEAST_OF_A_CLASS]
+    if rare:
+        raise DataError(
+            f"{config.data.source}: gan.conditional needs at least {LEAST_OF_A_CLASS} training rows of"
+            f" each class; too few of {', '.join(rare[:8])}{', …' if len(rare) > 8 else ''}; leave"
+            " such classes out or give more data, or set gan.conditional: false"
+        )
 
 
 def _write_shards(folder: Path, split: str, part: str, values: Array, transform: Any) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aegan.config_file import from_json
-from aegan.data.dataset import SPLITS, check_sizes, write_dataset
+from aegan.data.dataset import SPLITS, check_classes, check_sizes, write_dataset
 from aegan.data.sources import read_source
 from aegan.digests import to_json
 from aegan.narration import narrate
@@ -39,6 +39,7 @@ def run(config: str, root: str, run_id: str, *, fresh: str = "") -> StageResult:
         narrate("normalize", "run", run_id)
         try:
             raw = read_source(settings.data, Path(scratch))
+            check_classes(settings, raw)
             digest = raw.digest()
             key = dataset_key(settings, digest)
             keys = {"data_digest": digest, "dataset_key": key}

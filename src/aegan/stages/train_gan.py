@@ -60,7 +60,11 @@ def _train(
     codes = in_batches(encode, examples)
     whitening = latent.fit_whitening(codes)
     whitened = whitening.apply(codes)
-    mixture = latent.fit_mixture(whitened, settings.gan.components, settings.seed)
+    labels, components = _labels(settings, dataset), settings.gan.components
+    if labels is None:
+        mixture = latent.fit_mixture(whitened, components, settings.seed)
+    else:
+        mixture = latent.fit_class_mixtures(whitened, labels, components, settings.seed)
 
     in_latent_space = settings.gan.space == "latent"
     shape = (codes.shape[1],) if in_latent_space else dataset.shape
@@ -71,8 +75,10 @@ def _train(
         found = samples if in_latent_space else whitening.apply(in_batches(encode, samples))
         return frechet_distance(validation, found)
 
-    learner = gan.GanLearner(settings, shape, start, distance)
-    trained_on = whitened if in_latent_space else examples
+    frequencies = None if labels is None else latent.frequencies(labels)
+    learner = gan.GanLearner(settings, shape, start, distance, frequencies)
+    trained_on: Any = whitened if in_latent_space else examples
+    trained_on = trained_on if labels is None else (trained_on, labels)
     checkpoints, monitor = kept
     if in_latent_space:
         monitor.decode = lambda codes: decoder(codes @ whitening.inverse + whitening.mean)
@@ -84,7 +90,13 @@ def _train(
     latent.save_arrays(output / "mixture.npz", mixture)
     latent.save_arrays(output / "whitening.npz", whitening)
     _save_candidates(settings, learner, mixture, (whitening, decoder), dataset, output)
-    return {"steps": int(history[-1]["step"]), "mixture_components": len(mixture.log_weights)}
+    return {"steps": int(history[-1]["step"]), "mixture_components": len(mixture.means)}
+
+
+def _labels(settings: Config, dataset: Dataset) -> Array | None:
+    """Class numbers [N] int32 of the training split, if the GAN has to know them."""
+    labels = dataset.labels("train") if settings.gan.conditional else None
+    return None if labels is None else labels.astype(np.int32)
 
 
 def _save_candidates(
@@ -100,16 +112,21 @@ def _save_candidates(
 
     section = settings.gan
     start = mixture if section.prior == "mixture" else None
-    decoding: tuple[Any, Any] = to_examples if section.space == "latent" else (None, None)
+    decoding = to_examples if section.space == "latent" else None
     latent_size = mixture.means.shape[1]
     one_gaussian = latent.standard_gaussian(latent_size)
-    as_they_are = latent.no_whitening(latent_size)
-    parts: dict[str, tuple[Any, Any, int, Any, Any]] = {
-        samplers.GAN: (learner.average, start, section.noise_size, *decoding),
-        samplers.MIXTURE: (None, mixture, section.noise_size, *to_examples),
-        samplers.PRIOR: (None, one_gaussian, section.noise_size, as_they_are, to_examples[1]),
-        samplers.GAUSSIAN: (None, one_gaussian, section.noise_size, *to_examples),
+    as_they_are = (latent.no_whitening(latent_size), to_examples[1])
+    labels = _labels(settings, dataset)
+    frequencies = None if labels is None else latent.frequencies(labels)
+    parts: dict[str, tuple[Any, Any, Any, Any]] = {
+        samplers.GAN: (learner.average, start, decoding, frequencies),
+        samplers.MIXTURE: (None, mixture, to_examples, frequencies),
+        samplers.PRIOR: (None, one_gaussian, as_they_are, None),
+        samplers.GAUSSIAN: (None, one_gaussian, to_examples, None),
     }
     for name in (*samplers.candidates(settings), samplers.GAUSSIAN):
-        exported = export.GeneratorExport(*parts[name], dataset.normalizer)
+        network, prior, decode, classes = parts[name]
+        exported = export.GeneratorExport(
+            network, prior, section.noise_size, decode, dataset.normalizer, classes
+        )
         export.save_generator(exported, output / "candidates" / name)
