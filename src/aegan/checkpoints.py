@@ -44,16 +44,13 @@ class Checkpoints:
         self._pool = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future[None] | None = None
 
-    @property
-    def busy(self) -> bool:
-        """Whether one is still being written."""
-        return self._writing is not None and not self._writing.done()
-
     def begin(self, step: int, variables: list[Any], progress: dict[str, Any]) -> None:
         """Copy the variables, and write a checkpoint of them while training goes on.
 
-        A place that cannot be written is warned of: training is worth more than its checkpoint.
+        One that is still being written is waited for, so that no more work is at stake than between
+        two. A place that cannot be written is warned of: training is worth more than its checkpoint.
         """
+        self.finish()
         values, text = [variable.numpy() for variable in variables], to_json(progress)
         self._writing = self._pool.submit(self._try, step, values, text)
 

@@ -118,6 +118,7 @@ def train(
                 bad, totals = program.run(position, count, totals)
             units_per_call = _adapt(count, units_per_call, time.monotonic() - start, program)
             if bad >= 0:
+                checkpoints.finish()
                 _lower(learner, plan, bad, saved=saved > 0)
                 _copy(kept, learned)
                 _zero(program.state())
@@ -148,8 +149,7 @@ def train(
                 _copy(learned, kept)
                 if monitor is not None:
                     monitor.record(record, learner.preview)
-            due = time.monotonic() - last_checkpoint >= plan.checkpoint_seconds
-            if due and not checkpoints.busy:
+            if time.monotonic() - last_checkpoint >= plan.checkpoint_seconds:
                 checkpoints.begin(*snapshot())
                 last_checkpoint, saved = time.monotonic(), position
             if told_to_stop:
