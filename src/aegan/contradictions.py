@@ -96,6 +96,12 @@ def _of_full_batch(name: str, section: Autoencoder | Gan) -> Iterator[Contradict
                 " gradient would not be that of a full batch; use `layer` or `group`, or say that you"
                 " want that with `ghost_statistics: true`",
             )
+    if getattr(section, "free_bits", 0.0):
+        yield Contradiction(
+            (f"{name}.free_bits", f"{name}.batch"),
+            "goes by the mean of each code over a micro-batch and not over the training set, so the"
+            " gradient would not be that of a full batch; leave it out",
+        )
     if getattr(section, "spectral_normalization", False):
         yield Contradiction(
             (f"{name}.spectral_normalization", f"{name}.batch"),

@@ -2,9 +2,9 @@
 
 The training set is cut once into micro-batches of one size and a smaller last one, and these into runs
 that lie side by side, the *lanes*. Each micro-batch gives the sums of its samples' gradients and losses.
-A lane adds up those of its micro-batches in their order, in float64; a step adds up its lanes in their
-order, then the smaller micro-batch, and divides once by the number of samples. Devices share the work by
-lanes, so how many there are does not change the order of any addition.
+A lane adds up those of its micro-batches in their order, in float64, the last lane also that of the
+smaller one; a step adds up its lanes in their order and divides once by the number of samples. Devices
+share the work by lanes, so how many there are does not change the order of any addition.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ import tensorflow as tf
 
 from aegan import replicas
 from aegan.plans import Plan
-from aegan.programs import Learner
+from aegan.programs import MOST_UNITS, Learner
 from aegan.streaming import Ahead, Examples, as_constant, num_rows
 
 Tensor = Any
 
 LANES = 8  # at least, where there are as many micro-batches
 LONGEST_LANE = 8  # micro-batches
-MOST_UNITS = 256
 
 
 class FullBatch:

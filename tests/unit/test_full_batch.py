@@ -246,6 +246,10 @@ def test_lbfgs_needs_few_steps_where_descent_needs_many(tmp_path: Path) -> None:
         ({"autoencoder": {"batch": "full", "normalization": "batch"}}, "ghost_statistics: true"),
         ({"gan": {"batch": "full", "discriminator_normalization": "batch", "gamma": 0.0}}, "ghost"),
         ({"gan": {"batch": "full", "spectral_normalization": True}}, "use `gamma` to bound slopes"),
+        (
+            {"autoencoder": {"batch": "full", "kind": "variational", "free_bits": 0.1}},
+            "not over the training set",
+        ),
         ({"autoencoder": {"optimizer": "lbfgs"}}, "use `batch: full`"),
         ({"autoencoder": {"optimizer": "lbfgs", "batch": "full", "dropout": 0.1}}, "is random"),
         ({"autoencoder": {"optimizer": "lbfgs", "batch": "full", "clip": "norm"}}, "does nothing"),
