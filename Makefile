@@ -5,16 +5,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 ROOT ?= demo
 ARGS ?=
+FLAVOUR ?= cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format schema clean
+.PHONY: help demo test image image-test lock e2e lint format schema clean
 
 help:
 	@echo "make demo    install, then run the digits pipeline and publish a model into ./$(ROOT)"
 	@echo "make test    install, then lint, type-check and run all tests (ARGS='-k name' to choose)"
+	@echo "make image   build the image of all steps, list its contents (FLAVOUR=cpu, gpu or cli); needs Docker"
+	@echo "make image-test  run the whole pipeline in the image that 'make image' built"
+	@echo "make lock    write docker/requirements-*.txt anew, with the newest versions that fit"
+	@echo "make e2e     KFP_HOST=URL KFP_ROOT=gs://…: submit, load, schedule on a real Kubeflow"
 	@echo "make lint    ruff and mypy alone"
 	@echo "make format  ruff's formatter"
-	@echo "make schema  write docs/config.schema.json anew"
+	@echo "make schema  write docs/config.schema.json and docs/configuration.md anew"
 	@echo "make clean   remove .venv, ./$(ROOT) and caches"
 
 $(VENV)/.installed: pyproject.toml
@@ -29,6 +34,19 @@ demo: $(VENV)/.installed
 test: lint
 	$(BIN)/python -m pytest -n auto --dist loadscope $(ARGS)
 
+image:
+	$(PYTHON) docker/image.py --flavour $(FLAVOUR)
+
+image-test: $(VENV)/.installed
+	AEGAN_TEST_IMAGE=$$($(BIN)/python docker/image.py --name) $(BIN)/python -m pytest tests/image $(ARGS)
+
+lock: $(VENV)/.installed
+	$(BIN)/python docker/lock.py
+
+e2e: $(VENV)/.installed
+	@test -n "$(KFP_HOST)" -a -n "$(KFP_ROOT)" || { echo "set KFP_HOST=URL KFP_ROOT=gs://bucket/path"; exit 2; }
+	KFP_HOST=$(KFP_HOST) KFP_ROOT=$(KFP_ROOT) $(BIN)/python -m pytest -k real_kubeflow tests/integration/test_e2e.py $(ARGS)
+
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -40,6 +58,7 @@ format: $(VENV)/.installed
 
 schema: $(VENV)/.installed
 	$(BIN)/python -m aegan.config_file > docs/config.schema.json
+	$(BIN)/python -m aegan.config_reference > docs/configuration.md
 
 clean:
 	rm -rf $(VENV) $(ROOT) .pytest_cache .mypy_cache .ruff_cache

@@ -57,9 +57,8 @@ def autoencoder(model: Any, shape: tuple[int, ...], batch: int) -> Step:
 def gan(batch: int) -> Step:
     generator = nn.Sequential(
         *[nn.Linear(64, 7 * 7 * 64), nn.Unflatten(1, (64, 7, 7)), nn.LeakyReLU(0.2)],
-        *[nn.ConvTranspose2d(64, 64, 4, 2, 1), nn.LeakyReLU(0.2)],
         *[nn.ConvTranspose2d(64, 32, 4, 2, 1), nn.LeakyReLU(0.2)],
-        *[nn.Conv2d(32, 1, 3, 1, 1), nn.Sigmoid()],
+        *[nn.ConvTranspose2d(32, 1, 4, 2, 1), nn.Sigmoid()],
     )
     discriminator = nn.Sequential(
         *[nn.Conv2d(1, 32, 4, 2, 1), nn.LeakyReLU(0.2)],

@@ -6,14 +6,21 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("AEGAN_PROGRESS_SECONDS", "3600")
+if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) >= (os.cpu_count() or 1):
+    # Each worker has a core: more threads than cores spend their time waiting for each other.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tests.gcs import StrictEmulator
+
+if TYPE_CHECKING:
+    from tests.kfp_server import KfpServer
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -105,3 +112,12 @@ def heed_signals() -> None:
     """As a command started from a terminal does, also where the tests run in the background."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.fixture
+def kfp_server() -> Iterator[KfpServer]:
+    """A double of the Kubeflow Pipelines API server that executes what it is given."""
+    from tests.kfp_server import KfpServer
+
+    with KfpServer() as running:
+        yield running

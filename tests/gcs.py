@@ -7,7 +7,10 @@ https://cloud.google.com/storage/docs/request-preconditions says.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import socket
+import time
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any, Self
@@ -21,8 +24,21 @@ BUCKET = "aegan-test"
 Handler = Callable[..., None]
 
 FAULTS: list[Iterator[str]] = []
-"""At most one endless series, a fault for each request: "" for none; "unavailable" answers 503;
-"truncated" does so after half of what was uploaded has become the object."""
+"""At most one endless series, a fault for each request: "" for none, or the name of one of these:
+
+- unavailable, limited: answers 503 or 429 and does nothing
+- truncated: does so after half of what was uploaded has become the object
+- reset: breaks the connection off and does nothing
+- lost: breaks it off after having done what was asked for
+- cut: breaks it off in the middle of the answer
+- damaged: one byte of a downloaded object is another
+- slow: answers, after SLOW_SECONDS
+"""
+
+LISTING_FAULTS: list[Iterator[str]] = []
+"""The same for requests that list objects, which FAULTS leaves alone."""
+
+SLOW_SECONDS = 2.0
 
 
 def _strict(original: Handler) -> Handler:
@@ -32,26 +48,71 @@ def _strict(original: Handler) -> Handler:
     resumable upload carries the condition in its session's URL and is checked again as it ends.
     """
 
+    faults = LISTING_FAULTS if original is objects.ls else FAULTS
+
     def handle(request: Any, response: Any, storage: Any, *args: Any, **kwargs: Any) -> None:
-        fault = next(FAULTS[0], "") if FAULTS else ""
+        fault = next(faults[0], "") if faults else ""
         if fault == "truncated" and isinstance(request.data, dict) and "content" in request.data:
             request.data["content"] = request.data["content"][: len(request.data["content"]) // 2]
             original(request, response, storage, *args, **kwargs)
-        if fault:
-            response.status = HTTPStatus.SERVICE_UNAVAILABLE
-            response.json({"error": {"code": 503, "message": "injected"}})
+        if fault in ("unavailable", "limited", "truncated"):
+            limited = fault == "limited"
+            response.status = (
+                HTTPStatus.TOO_MANY_REQUESTS if limited else HTTPStatus.SERVICE_UNAVAILABLE
+            )
+            response.json({"error": {"code": response.status, "message": "injected"}})
             return
-        wanted = request.query.get("ifGenerationMatch")
-        if wanted is not None and _generation(request, storage) != int(wanted[0]):
-            response.status = HTTPStatus.PRECONDITION_FAILED
-            message = "At least one of the pre-conditions you specified did not hold."
-            error = {"code": 412, "message": message, "errors": [{"message": message}]}
-            response.json({"error": error})
+        if fault == "reset":
+            _break_off(response, 0)
             return
-        original(request, response, storage, *args, **kwargs)
+        if fault == "slow":
+            time.sleep(SLOW_SECONDS)
+        _answer(original, request, response, storage, *args)
+        content = response._content
+        if fault == "lost":
+            _break_off(response, 0)
+        elif fault == "cut" and len(content) > 1:
+            _break_off(response, len(content) // 2)
+        elif fault == "damaged" and isinstance(content, bytes) and content:
+            middle = len(content) // 2
+            changed = bytes([content[middle] ^ 1])
+            response._content = content[:middle] + changed + content[middle + 1 :]
 
     handle.strict = True  # type: ignore[attr-defined]
     return handle
+
+
+def _answer(original: Handler, request: Any, response: Any, storage: Any, *args: Any) -> None:
+    wanted = request.query.get("ifGenerationMatch")
+    if wanted is not None and _generation(request, storage) != int(wanted[0]):
+        response.status = HTTPStatus.PRECONDITION_FAILED
+        message = "At least one of the pre-conditions you specified did not hold."
+        error = {"code": 412, "message": message, "errors": [{"message": message}]}
+        response.json({"error": error})
+        return
+    original(request, response, storage, *args)
+
+
+def _break_off(response: Any, sent: int) -> None:
+    """Let the connection end after so many bytes of the answer's body."""
+    handler = response._handler
+
+    def close() -> None:
+        with contextlib.suppress(OSError):
+            if sent:
+                handler.send_response(response.status.value)
+                for key, value in response._headers.items():
+                    handler.send_header(key, value)
+                content = response._content
+                content = content.encode() if isinstance(content, str) else content
+                handler.send_header("Content-Length", str(len(content)))
+                handler.end_headers()
+                handler.wfile.write(content[:sent])
+                handler.wfile.flush()
+            handler.connection.shutdown(socket.SHUT_RDWR)
+        handler.close_connection = True
+
+    response.close = close
 
 
 def _generation(request: Any, storage: Any) -> int:
@@ -76,6 +137,7 @@ def _make_strict() -> None:
         objects.upload_partial,
         objects.delete,
         objects.get,
+        objects.ls,
         objects.download,
     )
     for _, handlers in emulator_server.HANDLERS:
@@ -85,14 +147,12 @@ def _make_strict() -> None:
 
 
 class StrictEmulator:
-    """A running emulator on a free port of the loopback interface."""
+    """A running emulator on a free port of an address of this machine's, by default loopback."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         _make_strict()
         self._numbers = itertools.count()
-        self._server = emulator_server.create_server(
-            "127.0.0.1", 0, in_memory=True, default_bucket=BUCKET
-        )
+        self._server = emulator_server.create_server(host, 0, in_memory=True, default_bucket=BUCKET)
 
     def __enter__(self) -> Self:
         self._server.start()
@@ -102,6 +162,11 @@ class StrictEmulator:
 
     def __exit__(self, *_: object) -> None:
         self._server.stop()
+
+    def list_as(self, key: str, other: str) -> None:
+        """Let listings show an object under another name, which need not be one that it accepts."""
+        objects_of_bucket = self._server._storage.objects[BUCKET]
+        objects_of_bucket[other] = objects_of_bucket[key] | {"name": other}
 
     def new_prefix(self) -> str:
         """URI of a prefix that no other test uses."""

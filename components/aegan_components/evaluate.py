@@ -8,6 +8,8 @@ from aegan_components.image import IMAGE
 @dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
 def evaluate(
     config: str,
+    data_source: str,
+    num_accelerators: str,
     root: str,
     dataset_uri: str,
     autoencoder_uri: str,
@@ -25,8 +27,10 @@ def evaluate(
     import math
     from pathlib import Path
 
+    from aegan.config_file import with_parameters
     from aegan.stages import evaluate
 
+    config = with_parameters(config, data_source, num_accelerators)
     result = evaluate.run(config, root, dataset_uri, autoencoder_uri, gan_uri, fresh=fresh)
     for name, value in result.summary.items():
         if isinstance(value, float) and math.isfinite(value):  # NaN kills a task

@@ -8,6 +8,8 @@ from aegan_components.image import IMAGE
 @dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
 def publish(
     config: str,
+    data_source: str,
+    num_accelerators: str,
     root: str,
     dataset_uri: str,
     autoencoder_uri: str,
@@ -16,8 +18,10 @@ def publish(
     fresh: str,
 ) -> str:
     """Publish what passed the gate; returns the version's URI."""
+    from aegan.config_file import with_parameters
     from aegan.stages import publish
 
+    config = with_parameters(config, data_source, num_accelerators)
     result = publish.run(
         config, root, dataset_uri, autoencoder_uri, gan_uri, evaluation_uri, fresh=fresh
     )

@@ -8,6 +8,8 @@ from aegan_components.image import IMAGE
 @dsl.component(base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
 def train_gan(
     config: str,
+    data_source: str,
+    num_accelerators: str,
     root: str,
     dataset_uri: str,
     autoencoder_uri: str,
@@ -15,8 +17,10 @@ def train_gan(
     model: dsl.Output[dsl.Model],
 ) -> str:
     """Train and export the samplers; returns the URI of their outputs."""
+    from aegan.config_file import with_parameters
     from aegan.stages import train_gan
 
+    config = with_parameters(config, data_source, num_accelerators)
     result = train_gan.run(config, root, dataset_uri, autoencoder_uri, fresh=fresh)
     model.metadata.update({"location": result.uri, **result.summary})
     return result.uri

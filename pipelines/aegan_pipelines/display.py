@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sys
+from collections.abc import Iterator
 from typing import Any
 
+import click
+
+from aegan_pipelines.cli_options import INTERRUPTED
+
 BAR_WIDTH = 24
-EVENT = re.compile(r"^\s*aegan (?P<stage>\w+) (?P<event>\w+): ?(?P<text>.*)$")
+EVENT = re.compile(r"^\s*aegan (?P<stage>\w+(?:#\d+)?) (?P<event>\w+): ?(?P<text>.*)$")
 _STYLES = {"error": "bold red", "warning": "yellow", "done": "green", "reused": "cyan"}
 _WORDS = {"start": "started", "done": "done", "reused": "reused,", "error": "failed:"}
+
+
+@contextlib.contextmanager
+def shown(console: Any) -> Iterator[Display]:
+    """A display for work that Ctrl-C ends and the same command continues."""
+    display = Display(console)
+    try:
+        yield display
+    except KeyboardInterrupt:
+        display.close()
+        click.echo("interrupted; the same command continues from here", err=True)
+        sys.exit(INTERRUPTED)
+    finally:
+        display.close()
 
 
 class Display:
@@ -22,12 +43,12 @@ class Display:
     def show(self, stage: str, event: str, text: str) -> None:
         """Show one event."""
         if event == "progress" and self._console.is_terminal:
-            self._update(f"{stage:<18}{_bar(text)}  {text}")
+            self._update(f"{stage + ' ':<18}{_bar(text)}  {text}")
             return
         self.close()
         if event in ("run", "record"):  # for the local runner
             return
-        line = f"{stage:<18}{_WORDS.get(event, '')} {text}"
+        line = f"{stage + ' ':<18}{_WORDS.get(event, '')} {text}"
         self._console.print(
             line.rstrip(), style=_STYLES.get(event), markup=False, highlight=False, soft_wrap=True
         )

@@ -17,10 +17,13 @@ from typing import Any
 import yaml
 
 from aegan.config import Config
+from aegan.config_compute import Compute
+from aegan.config_file import with_parameters
 from aegan.errors import AeganError
 from aegan.narration import INTERVAL_VARIABLE
-from aegan.stages import record
+from aegan.stages import compare, record
 from aegan.store import check_writable, open_store
+from aegan.sweep import Trial
 from aegan_pipelines.display import EVENT
 
 GRACE_SECONDS = 10.0
@@ -49,16 +52,40 @@ def run_locally(
     """
     from aegan_pipelines.pipeline import compile_package
 
+    def write(config: Config, package: Path, root: str) -> None:
+        compile_package(config, package, root)
+
+    return _run(config, root, write, fresh=fresh, show=show, progress_seconds=progress_seconds)
+
+
+def sweep_locally(
+    config: Config,
+    trials: list[Trial],
+    metric: str,
+    parallelism: int,
+    root: str,
+    **how: Any,
+) -> dict[str, Any]:
+    """The same for a sweep, at most two trials at a time; `how` are the keywords of `run_locally`."""
+    from aegan_pipelines.sweep_pipeline import compile_sweep
+
+    def write(config: Config, package: Path, root: str) -> None:
+        compile_sweep(config, trials, metric, parallelism, package, root)
+
+    return _run(config, root, write, **how)
+
+
+def _run(
+    config: Config, root: str, write: Callable[[Config, Path, str], None], **how: Any
+) -> dict[str, Any]:
     store = open_store(root)
     check_writable(store)
     with tempfile.TemporaryDirectory(prefix="aegan-run-") as scratch:
         package = Path(scratch) / "pipeline.yaml"
-        # A laptop trains on what it has: no step may insist on the accelerators of a cluster.
-        compute = config.compute.model_copy(update={"accelerator_count": 0})
-        compile_package(config.model_copy(update={"compute": compute}), package, store.uri)
-        return run_package(
-            package, store.uri, fresh=fresh, show=show, progress_seconds=progress_seconds
-        )
+        # A laptop trains on what it has: no step may insist on what a cluster has.
+        compute = Compute(image=config.compute.image)
+        write(config.model_copy(update={"compute": compute}), package, store.uri)
+        return run_package(package, store.uri, **how)
 
 
 def run_package(
@@ -66,30 +93,36 @@ def run_package(
     root: str,
     *,
     fresh: str = "",
+    data_source: str = "",
     show: Callable[[str, str, str], None],
     progress_seconds: float,
 ) -> dict[str, Any]:
-    """Run a compiled package under kfp.local; see `run_locally`."""
+    """Run a compiled package under kfp.local; see `run_locally`.
+
+    `data_source` is in place of the configuration's, unless it is empty.
+    """
+    arguments = {"root": root, "fresh": fresh, "data_source": data_source}
     lines: list[str] = []
     run_id, record_uri = "", ""
     failed = False
     try:
         with (
             tempfile.TemporaryDirectory(prefix="aegan-kfp-") as scratch,
-            _driver(package, {"root": root, "fresh": fresh}, scratch, progress_seconds) as process,
+            _driver(package, arguments, scratch, progress_seconds) as process,
         ):
             for line in process.stdout or ():
                 lines.append(line)
                 if match := EVENT.match(line):
                     stage, event, text = match["stage"], match["event"], match["text"]
-                    run_id = text if event == "run" else run_id
+                    if event == "run" and "#" not in stage:  # a trial is no run of its own
+                        run_id = text
                     record_uri = text if event == "record" else record_uri
                     failed = failed or event == "error"
                     show(stage, event, text)
     except (KeyboardInterrupt, SystemExit):
         # What ends this process ends the exit handler, too: write the run's record in its place.
         if run_id:
-            record.run(_default_config(package), root, run_id, "CANCELED", "interrupted")
+            _record_interruption(package, data_source, root, run_id)
         raise
     if not record_uri:
         tail = "".join(lines[-LOG_TAIL_LINES:])
@@ -97,10 +130,16 @@ def run_package(
     return _read_record(record_uri, lines, explained=failed)
 
 
-def _default_config(package: Path) -> str:
+def _record_interruption(package: Path, data_source: str, root: str, run_id: str) -> None:
     spec = next(yaml.safe_load_all(package.read_text("utf-8")))
     parameters = spec["root"]["inputDefinitions"]["parameters"]
-    return str(parameters["config"]["defaultValue"])
+    values = {name: str(item.get("defaultValue", "")) for name, item in parameters.items()}
+    config = with_parameters(values["config"], data_source)
+    ending = ("CANCELED", "interrupted")
+    if "trials" in values:
+        compare.run_record(config, root, run_id, values["trials"], values["metric"], *ending)
+    else:
+        record.run(config, root, run_id, *ending)
 
 
 def _read_record(uri: str, lines: list[str], *, explained: bool) -> dict[str, Any]:
@@ -109,7 +148,7 @@ def _read_record(uri: str, lines: list[str], *, explained: bool) -> dict[str, An
     store.write("log.txt", "".join(lines).encode())
     record: dict[str, Any] = json.loads(store.read(name) or b"{}")
     record["log"] = f"{folder}/log.txt"
-    if record["status"] == "failed" and not explained:
+    if record["status"] == "failed" and not explained and "sweep" not in record:
         # A step that was killed says nothing: what is at the end of the log is all there is.
         tail = "".join(lines[-LOG_TAIL_LINES:])
         raise AeganError(f"a step ended without an error of its own; the end of the log:\n{tail}")

@@ -19,76 +19,105 @@ from aegan_components.train_gan import train_gan
 from kfp import compiler, dsl
 
 from aegan.config import Config
+from aegan_pipelines.compute import pipeline_config, set_compute
+from aegan_pipelines.platforms import Platform, check_platform
 
-CACHED = {
-    "normalize": False,  # it must look at the source, whose bytes no cache key shows
-    "train_autoencoder": True,
-    "train_gan": True,
-    "evaluate": True,
-    "publish": False,  # it moves the alias
-    "record": False,
-}
-# Argo counts the limit from the first attempt and then fails the running pod: make it days.
-BACKOFF = {"backoff_duration": "60s", "backoff_factor": 2.0, "backoff_max_duration": "604800s"}
+Settle = Callable[[Any], Any]
 
 
-def build(config: Config, root: str | None = None) -> Callable[..., Any]:
+def build(
+    config: Config, root: str | None = None, platform: Platform = "kubeflow"
+) -> Callable[..., Any]:
     """The pipeline of a configuration, ready to compile.
 
     Args:
         config: goes into the package as the default of the parameter `config`.
         root: default of the parameter `root`; None makes the parameter required.
+        platform: `kubeflow`, or `vertex` for a package of one document, whose image and accelerators
+            are fixed: Vertex AI chooses machines by them.
 
-    The package's third parameter, `fresh`, is empty; a run that sets it to a new text computes every
-    stage anew.
+    Raises:
+        ConfigError: the platform cannot do what the configuration says.
     """
+    check_platform(config, platform, root)
+    compute = config.compute
+    defaults: tuple[str, ...] = (config.to_json(), "", "")
 
-    def body(config: str, root: str, fresh: str) -> None:
-        run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-        where = {"config": config, "root": root}
-        with dsl.ExitHandler(_set(record(**where, run_id=run_id)), name="train-and-publish"):
-            work = where | {"fresh": fresh}
-            data = _set(normalize(**work, run_id=run_id))
-            inputs = {"dataset_uri": data.outputs["Output"]}
-            encoded = _set(train_autoencoder(**work, **inputs))
-            inputs["autoencoder_uri"] = encoded.outputs["Output"]
-            generated = _set(train_gan(**work, **inputs))
-            inputs["gan_uri"] = generated.outputs["Output"]
-            judged = _set(evaluate(**work, **inputs))
-            inputs["evaluation_uri"] = judged.outputs["evaluation_uri"]
-            with dsl.If(judged.outputs["Output"] == "passed", name="passed-the-gate"):
-                _set(publish(**work, **inputs))
+    def settle(parameters: dict[str, Any]) -> Settle:
+        return lambda task: set_compute(task, compute, platform, parameters)
 
-    def _set(task: Any) -> Any:
-        return _set_compute(task, settings)
+    def vertex(root: str, config: str, fresh: str, data_source: str) -> None:
+        """Train an autoencoder and a GAN, evaluate them, publish the better.
 
-    settings, text = config, config.to_json()
+        Args:
+            root: gs:// path where everything of the project lies.
+            config: the configuration, as canonical JSON.
+            fresh: empty to reuse what is there; a text never used before to compute all stages anew.
+            data_source: where the examples are read from; empty for what the configuration says.
+        """
+        where = {"config": config, "root": root, "data_source": data_source}
+        _steps(where | {"num_accelerators": ""}, fresh, settle({}))
 
-    def pipeline(root: str, config: str, fresh: str) -> None:
-        body(config, root, fresh)
+    def kubeflow(
+        root: str,
+        config: str,
+        fresh: str,
+        data_source: str,
+        image: str,
+        accelerator: str,
+        accelerator_count: str,
+    ) -> None:
+        """Train an autoencoder and a GAN, evaluate them, publish the better.
 
+        Args:
+            root: gs:// path, or path of a volume, where everything of the project lies.
+            config: the configuration, as canonical JSON.
+            fresh: empty to reuse what is there; a text never used before to compute all stages anew.
+            data_source: where the examples are read from; empty for what the configuration says.
+            image: of the steps for which `compute.stages` names no other.
+            accelerator: resource name of the accelerators of the training steps.
+            accelerator_count: of each training step, a whole number as text.
+        """
+        where = {"config": config, "root": root, "data_source": data_source}
+        # Not named as the resource: kfp overwrites a step's inputs of such names.
+        where |= {"num_accelerators": accelerator_count}
+        chosen = {
+            "image": image,
+            "accelerator": accelerator,
+            "accelerator_count": accelerator_count,
+        }
+        _steps(where, fresh, settle(chosen))
+
+    pipeline = vertex if platform == "vertex" else kubeflow
+    if platform == "kubeflow":
+        defaults += (compute.image, compute.accelerator, str(compute.accelerator_count))
     # Defaults of the last parameters; without a root, its parameter is required.
-    pipeline.__defaults__ = (text, "") if root is None else (root, text, "")
+    pipeline.__defaults__ = defaults if root is None else (root, *defaults)
     named = dsl.pipeline(
-        name=f"aegan-{config.name}",
-        description="Train an autoencoder and a GAN, evaluate them, publish the better.",
+        name=f"aegan-{config.name}", pipeline_config=pipeline_config(compute.workspace)
     )
     return named(pipeline)  # type: ignore[no-any-return]
 
 
-def compile_package(config: Config, output: Path, root: str | None = None) -> None:
-    """Write the package (YAML) that a cluster and the local runner take."""
-    compiler.Compiler().compile(build(config, root), str(output))
+def _steps(where: dict[str, Any], fresh: Any, settle: Settle) -> None:
+    """The graph. `where` goes to every step, so that all of them see one configuration."""
+    run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+    with dsl.ExitHandler(settle(record(**where, run_id=run_id)), name="train-and-publish"):
+        work = where | {"fresh": fresh}
+        data = settle(normalize(**work, run_id=run_id))
+        inputs = {"dataset_uri": data.outputs["Output"]}
+        encoded = settle(train_autoencoder(**work, **inputs))
+        inputs["autoencoder_uri"] = encoded.outputs["Output"]
+        generated = settle(train_gan(**work, **inputs))
+        inputs["gan_uri"] = generated.outputs["Output"]
+        judged = settle(evaluate(**work, **inputs))
+        inputs["evaluation_uri"] = judged.outputs["evaluation_uri"]
+        with dsl.If(judged.outputs["Output"] == "passed", name="passed-the-gate"):
+            settle(publish(**work, **inputs))
 
 
-def _set_compute(task: Any, config: Config) -> Any:
-    compute, name = config.compute, task.name
-    stage = name.replace("-", "_")
-    task.set_container_image(compute.image)
-    task.set_caching_options(CACHED[stage])
-    task.set_cpu_limit(compute.cpu).set_memory_limit(compute.memory)
-    task.set_cpu_request(compute.cpu).set_memory_request(compute.memory)
-    if stage.startswith("train_") and compute.accelerator_count:
-        task.set_accelerator_type(compute.accelerator)
-        task.set_accelerator_limit(compute.accelerator_count)
-    return task.set_retry(compute.retries, **BACKOFF)
+def compile_package(
+    config: Config, output: Path, root: str | None = None, platform: Platform = "kubeflow"
+) -> None:
+    """Write the package (YAML) that the platform and the local runner take; see `build`."""
+    compiler.Compiler().compile(build(config, root, platform), str(output))

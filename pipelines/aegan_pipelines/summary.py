@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import aegan
 from aegan.references import parse_reference
 from aegan.samplers import TITLES
 from aegan.store import open_store
+from aegan.sweep import describe
 
 
 def summarize(record: dict[str, Any], root: str) -> str:
@@ -22,6 +24,9 @@ def summarize(record: dict[str, Any], root: str) -> str:
     metrics = json.loads(report.read("metrics.json") or b"{}")
     verdict = json.loads(report.read("verdict.json") or b"{}")
     lines = ["", *scores(metrics, verdict), "", *missed_lines(verdict)]
+    if "sweep" in record:
+        lines = ["", *sweep_lines(record["sweep"]), *lines]
+        lines.append(f"comparison {_short(record['page'])}")
     lines.append(f"report     {_short(report.uri)}/report.html")
     if record["status"] == "rejected":
         return "\n".join([*lines, "published  nothing: the gate rejected this model"])
@@ -72,6 +77,33 @@ def scores(metrics: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
     return lines
 
 
+def sweep_lines(comparison: dict[str, Any]) -> list[str]:
+    """The trials of a sweep as aligned lines, the best first; those without a score last."""
+    metric, lower = comparison["metric"], comparison["better"] == "lower"
+    trials = comparison["trials"]
+    scored = [trial for trial in trials if trial["score"] is not None]
+    scored.sort(key=lambda trial: trial["score"], reverse=not lower)
+    lines = [f"{'trial':<7}{metric:>{len(metric) + 2}}  gate      settings"]
+    for trial in scored:
+        mark = "  (best)" if trial["number"] == comparison["best"] else ""
+        shown = f"{trial['number']:<7}{trial['score']:>{len(metric) + 2}.5g}"
+        lines.append(f"{shown}  {trial['verdict']:<10}{describe(trial['settings'])}{mark}")
+    for trial in trials:
+        if trial["score"] is None:
+            reason = trial["error"].splitlines()[0]
+            shown = f"{trial['number']:<7}{'failed':>{len(metric) + 2}}"
+            lines.append(f"{shown}  {'-':<10}{describe(trial['settings'])}: {reason}")
+    return lines
+
+
+def describe_failed_sweep(record: dict[str, Any]) -> str:
+    """What a sweep that published nothing came to."""
+    lines = ["", *sweep_lines(record["sweep"]), "", f"comparison {_short(record['page'])}"]
+    if record["sweep"]["best"] is not None:  # else each trial's line says why
+        lines.append(f"not published: {record['error']}")
+    return "\n".join(lines)
+
+
 def version_facts(uri: str) -> dict[str, Any]:
     """What is known of a published version, read from its own files."""
     root, name, reference = parse_reference(uri)
@@ -82,13 +114,14 @@ def version_facts(uri: str) -> dict[str, Any]:
         json.loads(registry.read_file(name, version, f"report/{part}.json"))
         for part in ("metrics", "verdict")
     )
-    pointing = {key: vars(alias) for key, alias in registry.aliases(name).items()}
+    pointing = {key: asdict(alias) for key, alias in registry.aliases(name).items()}
     return {
         "name": name,
         "version": version,
         "digest": digest,
         "uri": location,
         "aliases": {key: alias for key, alias in pointing.items() if alias["version"] == version},
+        "signed": registry.signature(name, version) is not None,
         "files": dict(registry.manifest(name, version).files),
         "metrics": metrics,
         "verdict": verdict,
@@ -105,7 +138,11 @@ def describe_version(facts: dict[str, Any]) -> str:
     for alias, target in facts["aliases"].items():
         lines.append(
             f"alias    {alias}, since {target['at'][:19]}Z by {target['by']}: {target['reason']}"
+            + (" (forced)" if target["forced"] else "")
         )
+        if target["previous"]:
+            lines.append(f"         before: {target['previous']}")
+    lines.append(f"signed   {'yes, by whom was not checked' if facts['signed'] else 'no'}")
     lines.append(f"files    {len(facts['files'])}")
     return "\n".join([*lines, "", *scores(facts["metrics"], facts["verdict"])])
 

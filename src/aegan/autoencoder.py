@@ -23,6 +23,7 @@ from aegan.batches import in_batches
 from aegan.config import Config
 from aegan.lbfgs import Lbfgs
 from aegan.optimizers import Descent
+from aegan.precision import forward
 
 Array = np.ndarray[Any, Any]
 Tensor = Any
@@ -139,7 +140,8 @@ class AutoencoderLearner:
             inputs = batch + section.noise_level * drawn(tf.random.stateless_normal, batch, noise)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([inputs] if section.contraction else [])
-            codes, log_variance = self._encoded(inputs, training=True)
+            encoded = forward(self._encoder, inputs, section.precision)
+            codes, log_variance = self._parted(encoded)
         terms = {}
         if section.contraction:
             # Hutchinson's estimate: E‖Jᵀv‖² = ‖J‖² for v of random signs.
@@ -153,15 +155,14 @@ class AutoencoderLearner:
             divergence = self._divergence(codes, log_variance)
             terms["divergence"] = tf.broadcast_to(divergence, tf.shape(codes)[:1])
             codes = codes + tf.exp(log_variance / 2) * normal
-        reconstruction = self.decoder(codes, training=True)
+        reconstruction = forward(self.decoder, codes, section.precision)
         error = objectives.mean_squared_error(batch, reconstruction)
         if not terms:
             return {"loss": error}
         return {"loss": tf.add_n([error, *terms.values()]), "reconstruction": error} | terms
 
-    def _encoded(self, inputs: Tensor, *, training: bool) -> tuple[Tensor, Tensor | None]:
+    def _parted(self, encoded: Any) -> tuple[Tensor, Tensor | None]:
         """Codes [B, latent_size], and the log variances of variational ones."""
-        encoded = self._encoder(inputs, training=training)
         return encoded if self._section.kind == "variational" else (encoded, None)
 
     def _divergence(self, mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -172,7 +173,7 @@ class AutoencoderLearner:
         return tf.reduce_sum(nats, axis=1) * (2 * self._section.beta / self._size)
 
     def _validation_losses(self, batch: Tensor) -> Tensor:
-        codes, log_variance = self._encoded(batch, training=False)
+        codes, log_variance = self._parted(self._encoder(batch))
         errors = objectives.mean_squared_error(batch, self.decoder(codes))
         return errors if log_variance is None else errors + self._divergence(codes, log_variance)
 

@@ -61,17 +61,16 @@ def upward(
     rows, columns = math.ceil(height / scale), math.ceil(width / scale)
     x = layers.Dense(rows * columns * hidden[0], kernel_initializer=he(seeds))(x)
     x = layers.Reshape((rows, columns, hidden[0]))(x)
-    for filters in hidden:
+    for index, filters in enumerate([*hidden[1:], channels]):
         x = _activated(architecture, x, seeds)
+        is_last = index == len(hidden) - 1
+        start, activation = (glorot(seeds), output) if is_last else (he(seeds), None)
+        of = {"kernel_initializer": start, "activation": activation}
         if architecture.resampling == "bilinear":
             x = layers.UpSampling2D(2, interpolation="bilinear")(x)
-            x = layers.Conv2D(filters, 3, 1, "same", kernel_initializer=he(seeds))(x)
+            x = layers.Conv2D(filters, 3, 1, "same", **of)(x)
         else:
-            x = layers.Conv2DTranspose(filters, 4, 2, "same", kernel_initializer=he(seeds))(x)
-    x = layers.LeakyReLU(negative_slope=SLOPE)(x)
-    x = layers.Conv2D(channels, 3, 1, "same", activation=output, kernel_initializer=glorot(seeds))(
-        x
-    )
+            x = layers.Conv2DTranspose(filters, 4, 2, "same", **of)(x)
     return layers.Cropping2D(
         ((0, rows * scale - height), (0, columns * scale - width)), name="crop"
     )(x)
@@ -110,7 +109,11 @@ def _recurrent(
 
 
 def _activated(architecture: Architecture, x: Tensor, seeds: Iterator[int]) -> Tensor:
-    x = layers.LeakyReLU(negative_slope=SLOPE)(_normalize(architecture, x))
+    x = _normalize(architecture, x)
+    if architecture.activation == "leaky_relu":
+        x = layers.LeakyReLU(negative_slope=SLOPE)(x)
+    else:
+        x = layers.Activation(architecture.activation)(x)
     return _dropout(architecture, x, seeds)
 
 

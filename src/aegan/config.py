@@ -12,13 +12,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from aegan.config_compute import Compute
 from aegan.config_training import Autoencoder, Gan
 from aegan.config_types import Fraction, PositiveInt, Section
 from aegan.contradictions import contradictions
 from aegan.references import NAME_PATTERN
-
-CPU_PATTERN = r"^\d+(\.\d+)?m?$"
-MEMORY_PATTERN = r"^\d+(\.\d+)?(Ki|Mi|Gi|K|M|G)?$"
 
 MetricName = Literal[
     "reconstruction_mse",
@@ -42,8 +40,10 @@ class Data(Section):
     kind: Literal["image", "tabular", "sequence"] = "image"
     """Shape of one example: image [H, W] or [H, W, C], tabular [D], sequence [T, C]."""
     validation_fraction: Fraction = 0.1
+    """Share of the examples that are kept to judge a training by while it goes on."""
     test_fraction: Fraction = 0.1
-    """Ignored where the source has a test set of its own."""
+    """Share of the examples that the final scores are taken on; ignored where the source has a test set
+    of its own."""
     sha256: dict[str, str] = Field(default={})
     """Expected digest of each source file, by file name; files not named are not checked."""
 
@@ -62,7 +62,9 @@ class Bound(Section):
     """A threshold of the gate: the metric must not be above `max` nor below `min`."""
 
     max: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """The metric may be this and less."""
     min: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """The metric may be this and more."""
 
     @model_validator(mode="after")
     def _bounds_something(self) -> Bound:
@@ -97,30 +99,11 @@ class Publish(Section):
     """Under which name a model that passed the gate can be loaded."""
 
     alias: Annotated[str, Field(pattern=NAME_PATTERN)] = "champion"
-
-
-class Compute(Section):
-    """What each step gets on a cluster; a laptop ignores it."""
-
-    image: str = "aegan/aegan-python:0.1.0"
-    """By digest or immutable tag."""
-    cpu: Annotated[str, Field(pattern=CPU_PATTERN)] = "2"
-    memory: Annotated[str, Field(pattern=MEMORY_PATTERN)] = "8Gi"
-    accelerator: str = "nvidia.com/gpu"
-    """Kubernetes resource name of the accelerator of the two training stages."""
-    accelerator_count: Annotated[int, Field(ge=0)] = 0
-    retries: Annotated[int, Field(ge=0)] = 3
-
-    @field_validator("image")
-    @classmethod
-    def _immutable(cls, image: str) -> str:
-        tag = image.rsplit("/", 1)[-1].partition(":")[2]
-        if "@sha256:" not in image and tag in ("", "latest"):
-            raise ValueError(
-                f"{image!r} names no fixed version, and Kubeflow caches by this name;"
-                " give it by digest (name@sha256:…) or by a tag that never moves (name:1.2.3)"
-            )
-        return image
+    """That a new version takes over: `aegan.load("…/models/NAME@champion")` then finds it."""
+    sign: str = ""
+    """Path of a private key (PEM, elliptic curve, no password) that a new version is signed with before
+    the alias moves to it; where the step `publish` runs, there mounted as a secret. Needs
+    `aegan[signing]` there, which the images have."""
 
 
 class Config(Section):

@@ -14,20 +14,13 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from aegan.config import CPU_PATTERN, MEMORY_PATTERN, Bound, Config
+from aegan.config import Config
+from aegan.config_mistakes import describe, explain, path_of
 from aegan.contradictions import Contradiction
 from aegan.digests import to_json
 from aegan.errors import ConfigError
-from aegan.references import NAME_PATTERN
 
 _SECTIONS = [name for name in Config.model_fields if name not in ("name", "seed")]
-
-
-_PATTERNS = {
-    NAME_PATTERN: "lower-case letters, digits and hyphens, beginning with a letter",
-    CPU_PATTERN: "a number of cores such as 2, 0.5 or 500m",
-    MEMORY_PATTERN: "an amount of memory such as 8Gi or 500M",
-}
 
 
 class _Loader(yaml.SafeLoader):
@@ -69,9 +62,9 @@ def load_config(source: str, overrides: Iterable[str] = ()) -> Config:
     Raises:
         ConfigError: the file is missing or not YAML, or holds mistakes; all are named at once.
     """
-    tree = _parse(_read(source), source)
+    tree = parse_yaml(_read(source), source)
     if not isinstance(tree, dict):
-        raise ConfigError(f"{source}: expected a mapping of settings, received {_describe(tree)}")
+        raise ConfigError(f"{source}: expected a mapping of settings, received {describe(tree)}")
     # A section of which every line is commented out reads as None: nothing is set in it.
     tree = {key: {} if value is None and key in _SECTIONS else value for key, value in tree.items()}
     for override in overrides:
@@ -84,17 +77,46 @@ def from_json(text: str) -> Config:
     return validate(json.loads(text), "the configuration passed between steps")
 
 
+def with_parameters(config: str, data_source: str = "", accelerator_count: str = "") -> str:
+    """The configuration of a run: that of its package, and what the run says otherwise.
+
+    Every step of a run calls this with the same values, so all of them see one configuration.
+
+    Args:
+        config: canonical JSON of the package's configuration.
+        data_source: in place of `data.source`; empty to leave it.
+        accelerator_count: in place of `compute.accelerator_count`; empty to leave it.
+
+    Returns:
+        Canonical JSON.
+
+    Raises:
+        ConfigError: the result cannot be run.
+    """
+    tree = json.loads(config)
+    if data_source:
+        tree["data"]["source"] = data_source
+    if accelerator_count:
+        if not accelerator_count.isdecimal():
+            raise ConfigError(
+                f"the parameter accelerator_count is {accelerator_count!r}: expected a whole number as"
+                " text, such as '1'"
+            )
+        tree["compute"]["accelerator_count"] = int(accelerator_count)
+    return validate(tree, "the configuration with the run's parameters").to_json()
+
+
 def validate(tree: Mapping[str, Any], source: str) -> Config:
     """Check a tree of plain values; raises one ConfigError that lists every mistake."""
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
         items = [item for item in error.errors() if item["loc"] or item["type"] != "value_error"]
-        lines = [_explain(item) for item in items]
-        lines += map(str, _contradictions(tree, [_path(item) for item in items]))
-        count = f"{len(lines)} mistake" + ("s" if len(lines) > 1 else "")
+        lines = [explain(item) for item in items]
+        lines += map(str, _contradictions(tree, [path_of(item) for item in items]))
+        many = "s" if len(lines) > 1 else ""
         raise ConfigError(
-            f"{source}: {count}\n" + "\n".join(f"  {line}" for line in lines)
+            f"{source}: {len(lines)} mistake{many}\n" + "\n".join(f"  {line}" for line in lines)
         ) from None
 
 
@@ -127,10 +149,6 @@ def _remove(tree: dict[str, Any], path: str) -> None:
     node.pop(last, None)
 
 
-def _path(item: Mapping[str, Any]) -> str:
-    return ".".join(str(part) for part in item["loc"] if part != "[key]") or "the whole"
-
-
 def _read(source: str) -> str:
     path = Path(source)
     if not path.suffix and "/" not in source and not path.is_file():
@@ -150,7 +168,12 @@ def _read(source: str) -> str:
         ) from None
 
 
-def _parse(text: str, source: str) -> Any:
+def parse_yaml(text: str, source: str) -> Any:
+    """The value of a YAML text; `source` names it in the error.
+
+    Raises:
+        ConfigError: the text is not YAML, or a key stands twice in it.
+    """
     try:
         return yaml.load(text, Loader=_Loader)
     except ConfigError as error:
@@ -172,38 +195,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
         if not isinstance(child, dict):
             raise ConfigError(f"--set {override}: `{key}` is a value, not a section")
         node = child
-    node[last] = _parse(text, f"--set {override}")
-
-
-def _explain(item: Mapping[str, Any]) -> str:
-    path, kind = _path(item), item["type"]
-    if kind == "extra_forbidden":
-        return (
-            f"{path}: no such setting; expected one of {', '.join(_known_keys(item['loc'][:-1]))}"
-        )
-    if kind == "missing":
-        return f"{path}: required and missing"
-    if kind in ("model_type", "dict_type"):
-        return f"{path}: expected a section of settings, received {_describe(item['input'])}"
-    if kind == "string_pattern_mismatch":
-        what = _PATTERNS[item["ctx"]["pattern"]]
-        return f"{path}: expected {what}, received {_describe(item['input'])}"
-    message = item["msg"].removeprefix("Value error, ").replace(" after validation", "")
-    if kind == "value_error":
-        return f"{path}: {message}"
-    return f"{path}: {message[0].lower()}{message[1:]}, received {_describe(item['input'])}"
-
-
-def _known_keys(location: Iterable[str | int]) -> list[str]:
-    section: Any = Config
-    for part in location:
-        field = getattr(section, "model_fields", {}).get(part)
-        section = field.annotation if field is not None else Bound
-    return list(section.model_fields)
-
-
-def _describe(value: Any) -> str:
-    return f"{value!r} ({type(value).__name__})"
+    node[last] = parse_yaml(text, f"--set {override}")
 
 
 def json_schema() -> str:

@@ -19,6 +19,8 @@ class Architecture(Section):
     hidden: list[PositiveInt] = Field(default=[512, 256])
     """From the data inwards: units of each dense or recurrent layer, or filters of each halving of the
     resolution (conv). What leads outwards mirrors it. Dense networks can do without: []."""
+    activation: Literal["leaky_relu", "relu", "silu", "gelu"] = "leaky_relu"
+    """Of hidden dense and conv layers; `leaky_relu` has slope 0.2 below zero."""
     cell: Literal["gru", "lstm"] = "gru"
     """Of recurrent layers."""
     resampling: Literal["strided", "bilinear"] = "strided"
@@ -45,10 +47,12 @@ class Training(Architecture):
     """Whether the examples lie on the device or come from disk while training goes on; `auto`: they lie
     there if they take no more than a quarter of its memory."""
     steps: PositiveInt = 5000
+    """The budget: updates of the weights (of a GAN: of the generator's)."""
     optimizer: Literal["adam", "sgd", "rmsprop", "lbfgs"] = "adam"
     """With `weight_decay`, `adam` is AdamW. `lbfgs` is for the autoencoder in full batch; each of its
     steps tries one point of a search."""
     learning_rate: PositiveFloat = 1e-3
+    """The highest that the schedule reaches."""
     schedule: Literal["constant", "cosine", "step"] = "cosine"
     """Over the budget of steps: `cosine` decays the learning rate to zero, `step` multiplies it by
     `step_factor` every `step_every` steps."""
@@ -57,6 +61,7 @@ class Training(Architecture):
     step_every: PositiveInt | None = None
     """None: a third of the budget."""
     step_factor: Fraction = 0.1
+    """Of the `step` schedule."""
     weight_decay: Share = 0.0
     """Decoupled weight decay (Loshchilov & Hutter 2017)."""
     momentum: Share = 0.0
@@ -70,6 +75,7 @@ class Training(Architecture):
     clip: Literal["none", "value", "norm", "global_norm"] = "none"
     """Against exploding gradients: bounds each value, the norm of each weight's gradient, or of all."""
     clip_at: PositiveFloat = 1.0
+    """The bound of `clip`."""
     back_off: Count = 0
     """How often training goes back to the last evaluation, and on at half the learning rate, when a loss
     or a gradient is no longer finite."""
@@ -78,6 +84,9 @@ class Training(Architecture):
     preview_every: Count | None = None
     """Steps between previews, each made at the first evaluation from there. None: a tenth of the
     budget; 0: no previews."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the products in a training step: `bfloat16` is mixed precision, for GPUs that have tensor cores
+    for it (Ampere and later). What is published computes in float32."""
     compiler: Literal["auto", "xla", "graph"] = "auto"
     """`auto` picks the faster for the network and the device (see `plans.use_xla`)."""
 
@@ -89,7 +98,9 @@ class Autoencoder(Training):
     """`denoising` encodes a corrupted x (Vincent et al. 2008); `variational` draws the code from
     N(mean, variance) and keeps that near N(0, I) (Kingma & Welling 2013)."""
     latent_size: PositiveInt = 32
+    """Numbers in a code."""
     code_activation: Literal["linear", "relu"] = "linear"
+    """Of the encoder's last layer."""
     noise: Literal["gaussian", "masking"] = "gaussian"
     """How `denoising` corrupts: adds normal noise, or sets values to zero."""
     noise_level: PositiveFloat = 0.3
@@ -110,10 +121,15 @@ class Autoencoder(Training):
     """Stop after this many evaluations without a better validation loss; none: never."""
 
 
+OF_RATIOS = ("relativistic", "minimax", "non_saturating")
+"""Objectives of which the best discriminator's logit is a logarithm of the ratio of both densities."""
+
+
 class Gan(Training):
     """The generative adversarial network, on the autoencoder's codes or on the data itself."""
 
     space: Literal["latent", "data"] = "latent"
+    """What the GAN generates: codes, which the autoencoder decodes, or examples."""
     prior: Literal["mixture", "normal"] = "mixture"
     """What the generator starts from: a Gaussian mixture fitted to the codes, or N(0, I)."""
     components: PositiveInt = 50
@@ -130,12 +146,14 @@ class Gan(Training):
     objective: Literal[
         "relativistic", "minimax", "non_saturating", "least_squares", "hinge", "wasserstein"
     ] = "relativistic"
+    """The game's loss, as described in `objectives.py`."""
     gamma: Weight = 0.3
     """Weight of the zero-centred gradient penalties R1 and R2 on the discriminator (gamma/2 each)."""
     interpolation_penalty: Weight = 0.0
     """Weight of the penalty on gradients between real and generated samples whose norm is not 1
     (Gulrajani et al. 2017)."""
     learning_rate: PositiveFloat = 2e-4
+    """The highest that the generator's schedule reaches."""
     beta_1: Share = 0.0
     """Adam's decay of the first moment, for both networks."""
     beta_2: Share = 0.99
@@ -145,7 +163,9 @@ class Gan(Training):
     discriminator_steps: PositiveInt = 1
     """Steps of the discriminator for each one of the generator, each on a batch of its own."""
     discriminator_normalization: Normalization = "none"
+    """After each hidden layer of the discriminator."""
     discriminator_dropout: Share = 0.0
+    """Share of each of its hidden layers' outputs that is dropped in training."""
     spectral_normalization: bool = False
     """Divides each weight matrix of the discriminator by its largest singular value (Miyato et al.
     2018)."""
@@ -156,6 +176,10 @@ class Gan(Training):
     the validation split, and keep the weights of the smallest; none: never, and keep the last."""
     ema_decay: Share = 0.999
     """Decay of the moving average of the generator's weights, which is what is published."""
+    draws_per_sample: PositiveInt = 1
+    """How many times the generator draws for each sample of the published model. One of them is chosen
+    at random, each with the weight exp(logit) of the discriminator, which estimates how much denser the
+    data is there than what is generated (Rubin 1987; Azadi et al. 2019)."""
 
     @property
     def discriminator(self) -> Architecture:
@@ -163,6 +187,7 @@ class Gan(Training):
         return Architecture(
             network=self.network,
             hidden=self.hidden,
+            activation=self.activation,
             cell=self.cell,
             resampling=self.resampling,
             normalization=self.discriminator_normalization,

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aegan.config_training import OF_RATIOS
+
 if TYPE_CHECKING:
     from aegan.config import Config
     from aegan.config_training import Autoencoder, Gan
@@ -96,6 +98,12 @@ def _of_full_batch(name: str, section: Autoencoder | Gan) -> Iterator[Contradict
                 " gradient would not be that of a full batch; use `layer` or `group`, or say that you"
                 " want that with `ghost_statistics: true`",
             )
+    if section.precision != "float32":
+        yield Contradiction(
+            (f"{name}.precision", f"{name}.batch"),
+            f"`{section.precision}` rounds what each sample adds, so the sum would not be the exact"
+            " gradient; use `float32`",
+        )
     if getattr(section, "free_bits", 0.0):
         yield Contradiction(
             (f"{name}.free_bits", f"{name}.batch"),
@@ -169,6 +177,12 @@ def _of_the_gan(config: Config) -> Iterator[Contradiction]:
             ("gan.discriminator_normalization", *(f"gan.{name}" for name in penalties)),
             "`batch` mixes the samples of a batch, so a penalty on the gradient of each sample means"
             f" nothing; use `layer` or `group`, or set `{penalties[0]}: 0`",
+        )
+    if gan.draws_per_sample > 1 and gan.objective not in OF_RATIOS:
+        yield Contradiction(
+            ("gan.draws_per_sample", "gan.objective"),
+            f"weighs draws by the ratio of densities, which the logit of `{gan.objective}` does not"
+            f" estimate; use 1, or one of {', '.join(f'`{o}`' for o in OF_RATIOS)}",
         )
     if gan.augment and not (gan.space == "data" and config.data.kind == "image"):
         yield Contradiction(

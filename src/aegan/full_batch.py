@@ -16,6 +16,7 @@ from typing import Any
 import tensorflow as tf
 
 from aegan import replicas
+from aegan.phases import Phase
 from aegan.plans import Plan
 from aegan.programs import MOST_UNITS, Learner
 from aegan.streaming import Ahead, Examples, as_constant, num_rows
@@ -47,7 +48,7 @@ class FullBatch:
         self.units = learner.phases * self._lanes
         self._devices, self._strategy = replicas.count(), tf.distribute.get_strategy()
         self._phases = [
-            _Phase(learner, number, examples, self._size, plan.xla)
+            Phase(learner, number, examples, self._size, plan.xla)
             for number in range(learner.phases)
         ]
         counts = Counter(name for phase in self._phases for name in phase.names)
@@ -122,7 +123,7 @@ class FullBatch:
             lane = tf.cast(position % self._lanes, tf.int32)
             number = tf.cast(position % self.units // self._lanes, tf.int32)
 
-            def advance(phase: _Phase) -> Any:
+            def advance(phase: Phase) -> Any:
                 return self._advanced(phase, source, step, lane, totals, flight)
 
             branches = [lambda phase=phase: advance(phase) for phase in self._phases]
@@ -139,7 +140,7 @@ class FullBatch:
 
     def _advanced(
         self,
-        phase: _Phase,
+        phase: Phase,
         source: Any,
         step: Tensor,
         lane: Tensor,
@@ -188,7 +189,7 @@ class FullBatch:
         phase.keep([tf.zeros_like(s) for s in sums])
         return phase.descend(sums, self._rows)
 
-    def _with(self, totals: list[Any], phase: _Phase, values: list[Any]) -> list[Any]:
+    def _with(self, totals: list[Any], phase: Phase, values: list[Any]) -> list[Any]:
         """Totals with the metrics of a phase added; a metric of several phases is their mean."""
         named = dict(zip(phase.names, values, strict=True))
         return [
@@ -197,7 +198,7 @@ class FullBatch:
         ]
 
     def _lane(
-        self, phase: _Phase, source: Any, step: Tensor, lane: Tensor, width: Tensor
+        self, phase: Phase, source: Any, step: Tensor, lane: Tensor, width: Tensor
     ) -> list[Tensor]:
         """On one device: the sums of its lane, or zeros if there is none for it."""
         data, last, offset = source
@@ -226,66 +227,3 @@ class FullBatch:
         is_last = (mine < width) & tf.equal(part, self._parts)
         end = tf.where(is_last, self._parts + 1, 0)
         return list(tf.while_loop(lambda part, _: part < end, body_of_rest, (part, sums))[1])
-
-
-class _Phase:
-    """One gradient of a step: its functions, the names of its metrics and the sums in flight."""
-
-    def __init__(self, learner: Learner, number: int, examples: Any, size: int, xla: bool):
-        self.number = number
-        strategy = tf.distribute.get_strategy()
-
-        def gradients(batch: Any, step: Tensor, part: Tensor) -> Any:
-            return learner.gradients(number, batch, step, part)
-
-        def on_this_device(gradients: list[Tensor], losses: dict[str, Tensor]) -> Any:
-            return learner.apply(number, replicas.only_once(gradients), losses)
-
-        def apply(gradients: list[Tensor], losses: dict[str, Tensor]) -> dict[str, Tensor]:
-            metrics: dict[str, Tensor] = strategy.run(on_this_device, args=(gradients, losses))
-            return replicas.first(metrics)
-
-        batch = tf.nest.map_structure(
-            lambda a: tf.TensorSpec([size, *a.shape[1:]], a.dtype), examples
-        )
-        scalar = tf.TensorSpec([], tf.int32)
-        alone = replicas.count() == 1
-        # Compiled as what they become part of, or conditions are traced in a way XLA cannot take.
-        compiled = tf.function(gradients, jit_compile=xla, autograph=False)
-        self.gradients = compiled if alone else gradients
-
-        def on_all(batch: Any, step: Tensor, part: Tensor) -> Any:
-            return replicas.first(strategy.run(self.gradients, args=(batch, step, part)))
-
-        traced = tf.function(on_all, autograph=False).get_concrete_function(batch, scalar, scalar)
-        self._kinds, losses = traced.structured_outputs
-        self._losses = sorted(losses)
-        specs = [tf.TensorSpec(kind.shape, tf.float32) for kind in self._kinds]
-        losses = {name: tf.TensorSpec([], tf.float32) for name in self._losses}
-        function = tf.function(apply, jit_compile=xla and alone, autograph=False)
-        traced = function.get_concrete_function(specs, losses)
-        self._apply = traced if alone else apply
-        self.names = sorted([*self._losses, *traced.structured_outputs])
-        shapes = [kind.shape for kind in self._kinds] + [[] for _ in self._losses]
-        self.sums = [tf.Variable(tf.zeros(shape, tf.float64)) for shape in shapes]
-
-    def keep(self, sums: list[Tensor]) -> None:
-        """Make these the sums in flight."""
-        for variable, value in zip(self.sums, sums, strict=True):
-            variable.assign(value)
-
-    def descend(self, sums: list[Tensor], rows: int) -> list[Tensor]:
-        """Descend by the means over all samples; returns the metrics in the order of the names."""
-        means = [s / rows for s in sums]
-        metrics = self._apply(*self._split([tf.cast(mean, tf.float32) for mean in means]))
-        found = self._split(means)[1] | metrics
-        return [tf.cast(found[name], tf.float64) for name in self.names]
-
-    def added(self, sums: list[Tensor], found: tuple[list[Tensor], dict[str, Tensor]]) -> Any:
-        values = [*found[0], *(found[1][name] for name in self._losses)]
-        return [s + tf.cast(value, tf.float64) for s, value in zip(sums, values, strict=True)]
-
-    def _split(self, values: list[Tensor]) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """Gradients and losses from what was added up."""
-        count = len(self._kinds)
-        return values[:count], dict(zip(self._losses, values[count:], strict=True))

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from aegan import networks, objectives, plans, replicas, training
+from aegan import networks, objectives, plans, replicas
 from aegan.augment import NUM_DRAWS, augment
 from aegan.config import Config
+from aegan.config_training import OF_RATIOS
+from aegan.draws import Draws, draws_of, uniform
 from aegan.latent import Mixture, draw_classes, draw_noise
 from aegan.optimizers import Descent
+from aegan.precision import forward
 
 Array = np.ndarray[Any, Any]
 Tensor = Any
@@ -29,6 +32,7 @@ class GanLearner:
 
     Attributes:
         average: keras.Model, the generator with averaged weights: what is published.
+        discriminator: keras.Model, examples or codes, and their classes if there are any, to logits.
         phases, scale: see `aegan.programs.Learner`; the last phase is the generator's.
     """
 
@@ -66,15 +70,17 @@ class GanLearner:
             return networks.generator(section, shape, size, output, seed, classes=classes)
 
         self._generator, self.average = build(), build()
-        self._discriminator = networks.discriminator(
+        self.discriminator = networks.discriminator(
             section.discriminator,
             shape,
             seed + 200,
             spectral=section.spectral_normalization,
+            # A generator that starts near the data loses what it has by following random ratings.
+            flat=mixture is not None and section.objective in OF_RATIOS,
             classes=classes,
         )
         self.phases, self.scale = section.discriminator_steps + 1, tf.Variable(1.0)
-        trained, rate = (self._discriminator, self._generator), section.learning_rate
+        trained, rate = (self.discriminator, self._generator), section.learning_rate
         rates = (section.discriminator_learning_rate or rate, rate)
         self._descents = [
             Descent(section, rate, network.trainable_variables, self.scale, per_step=per_step)
@@ -91,15 +97,15 @@ class GanLearner:
                 labels, [B · discriminator_steps] int32.
             step: counted from 0.
         """
-        draws = self._draws(step)
-        networks.reseed_dropout((self._generator, self._discriminator), draws.dropout)
+        draws = draws_of(self._seed, step, self.phases)
+        networks.reseed_dropout((self._generator, self.discriminator), draws.dropout)
         *parts, last = self._split(batch, self._section.discriminator_steps)
         for phase, part in enumerate(parts):
-            samples = self._generator(self._noise(part, draws, phase), training=True)
+            samples = self._generated(self._noise(part, draws, phase))
             self.apply(phase, *self._of_discriminator(part, samples, draws, phase, replicas.mean))
         noise = self._noise(last, draws, -1)
         with tf.GradientTape() as tape:
-            samples = self._generator(noise, training=True)
+            samples = self._generated(noise)
             fixed = tf.stop_gradient(samples)
             found = self._of_discriminator(last, fixed, draws, len(parts), replicas.mean)
             metrics = self.apply(len(parts), *found)
@@ -114,14 +120,14 @@ class GanLearner:
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Sums over the batch of each sample's gradients and losses, for one of the networks."""
         (batch,) = self._split(batch, 1)
-        draws = self._draws(step, part)
+        draws = draws_of(self._seed, step, self.phases, part)
         dropout = tf.random.fold_in(draws.dropout, phase)
-        networks.reseed_dropout((self._generator, self._discriminator), dropout, part)
+        networks.reseed_dropout((self._generator, self.discriminator), dropout, part)
         if phase < self.phases - 1:
-            samples = self._generator(self._noise(batch, draws, phase), training=True)
+            samples = self._generated(self._noise(batch, draws, phase))
             return self._of_discriminator(batch, samples, draws, phase, tf.reduce_sum)
         with tf.GradientTape() as tape:
-            samples = self._generator(self._noise(batch, draws, -1), training=True)
+            samples = self._generated(self._noise(batch, draws, -1))
             loss = self._generator_loss(batch, samples, draws, tf.reduce_sum)
         return tape.gradient(loss, _values(self._generator)), {"generator_loss": loss}
 
@@ -157,25 +163,15 @@ class GanLearner:
 
     def state(self) -> list[Any]:
         """Weights of all networks and both optimisers' slots."""
-        models = (self._generator, self.average, self._discriminator)
+        models = (self._generator, self.average, self.discriminator)
         variables = [v.value for model in models for v in model.weights]
         return variables + [v for descent in self._descents for v in descent.state()]
 
     def weights(self) -> list[Any]:
-        """Weights of the averaged generator."""
-        return [v.value for v in self.average.weights]
-
-    def _draws(self, step: Tensor, part: Tensor | None = None) -> _Draws:
-        seeds = training.step_seeds(self._seed, step, part)
-        noise, penalty, dropout = (next(seeds) for _ in range(3))
-        others = [(next(seeds), next(seeds)) for _ in range(self.phases - 2)]
-        return _Draws(
-            noise=[*(first for first, _ in others), noise],
-            penalty=[*(second for _, second in others), penalty],
-            dropout=dropout,
-            part=part,
-            augmentation=[(next(seeds), next(seeds)) for _ in range(self.phases)],
-        )
+        """Weights of the averaged generator, and of the discriminator where that chooses samples."""
+        chooses = self._section.draws_per_sample > 1
+        models = (self.average, self.discriminator) if chooses else (self.average,)
+        return [v.value for model in models for v in model.weights]
 
     def _split(self, batch: Any, count: int) -> list[_Batch]:
         if self._frequencies is None:
@@ -184,7 +180,7 @@ class GanLearner:
         parts = zip(tf.split(batch[0], count), tf.split(classes, count), strict=True)
         return [_Batch(*part) for part in parts]
 
-    def _noise(self, batch: _Batch, draws: _Draws, phase: int) -> Any:
+    def _noise(self, batch: _Batch, draws: Draws, phase: int) -> Any:
         """What the generator takes to make as many samples, of the same classes."""
         classes = batch.classes
         if classes is not None and draws.part is None:  # `rows` draws those of all devices
@@ -196,23 +192,26 @@ class GanLearner:
 
         return replicas.rows(draw, tf.shape(batch.examples)[0], draws.part)
 
-    def _seen(self, batch: _Batch, samples: Tensor, draws: _Draws, phase: int) -> list[Tensor]:
+    def _seen(self, batch: _Batch, samples: Tensor, draws: Draws, phase: int) -> list[Tensor]:
         """Examples and samples as the discriminator sees them."""
         kinds = self._section.augment
         if not kinds:
             return [batch.examples, samples]
         return [
-            augment(x, kinds, _uniform(x, [NUM_DRAWS], seed, draws.part), self._extent)
+            augment(x, kinds, uniform(x, [NUM_DRAWS], seed, draws.part), self._extent)
             for x, seed in zip((batch.examples, samples), draws.augmentation[phase], strict=True)
         ]
 
+    def _generated(self, noise: Any) -> Tensor:
+        return forward(self._generator, noise, self._section.precision)
+
     def _rating(self, classes: Tensor | None) -> Callable[[Tensor], Tensor]:
         """The discriminator of examples of these classes."""
-        network = self._discriminator
-        return lambda x: network(x if classes is None else [x, classes], training=True)
+        network, precision = self.discriminator, self._section.precision
+        return lambda x: forward(network, x if classes is None else [x, classes], precision)
 
     def _of_discriminator(
-        self, batch: _Batch, samples: Tensor, draws: _Draws, phase: int, reduce: Reduction
+        self, batch: _Batch, samples: Tensor, draws: Draws, phase: int, reduce: Reduction
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """The discriminator's gradients and loss."""
         section, rate, penalty = self._section, self._rating(batch.classes), tf.zeros(())
@@ -228,15 +227,15 @@ class GanLearner:
                 real, fake = rate(examples), rate(samples)
             if section.interpolation_penalty:
                 ones = [1] * (len(examples.shape) - 1)
-                share = _uniform(examples, ones, draws.penalty[phase], draws.part)
+                share = uniform(examples, ones, draws.penalty[phase], draws.part)
                 between = examples + share * (samples - examples)
                 slopes = objectives.slope_penalty(objectives.with_input_gradient(rate, between)[1])
                 penalty += section.interpolation_penalty * reduce(slopes)
             loss = reduce(self._value(real, fake)[0]) + penalty
-        return tape.gradient(loss, _values(self._discriminator)), {"discriminator_loss": loss}
+        return tape.gradient(loss, _values(self.discriminator)), {"discriminator_loss": loss}
 
     def _generator_loss(
-        self, batch: _Batch, samples: Tensor, draws: _Draws, reduce: Reduction
+        self, batch: _Batch, samples: Tensor, draws: Draws, reduce: Reduction
     ) -> Tensor:
         rate = self._rating(batch.classes)
         examples, samples = self._seen(batch, samples, draws, -1)
@@ -249,21 +248,6 @@ class GanLearner:
         decay = tf.minimum(self._section.ema_decay, (1 + position) / (10 + position))
         for average, current in zip(self.average.weights, self._generator.weights, strict=True):
             average.value.assign(decay * average.value + (1 - decay) * current.value)
-
-
-@dataclass(frozen=True)
-class _Draws:
-    """Seeds of a step: of the noise and of the penalty of each of the discriminator's phases.
-
-    The generator takes the noise of the last of them. `part` is the micro-batch of a full batch. Every
-    phase has two seeds of augmentation, for examples and for samples.
-    """
-
-    noise: list[Tensor]
-    penalty: list[Tensor]
-    dropout: Tensor
-    part: Tensor | None
-    augmentation: list[tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -284,13 +268,6 @@ def plan(config: Config) -> plans.Plan:
         validate_every=section.validate_every or max(1, section.steps // 50),
         patience=section.patience,
         batches=section.discriminator_steps,
-    )
-
-
-def _uniform(batch: Tensor, shape: list[int], seed: Tensor, part: Tensor | None) -> Tensor:
-    """Draws from [0, 1) for each row of a batch [B, ...]: [B, *shape]."""
-    return replicas.rows(
-        lambda size: tf.random.stateless_uniform([size, *shape], seed), tf.shape(batch)[0], part
     )
 
 

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from aegan.errors import PreconditionError, StoreError
-from aegan.store import check_name, files_below
+from aegan.errors import IntegrityError, StoreError
+from aegan.gcs_errors import explained
+from aegan.retries import attempts
+from aegan.store import Staged, check_file_name, check_name, files_below
+from aegan.transfers import WORKERS, HashedFile, checksums, in_parallel, plain_files
 
 READ_ATTEMPTS = 10
+DEADLINE_SECONDS = 120.0
+"""What fails in passing (429, 5xx, time-outs, broken connections, damaged bodies) is tried again for so
+long, each object on its own; a request that was begun is not cut off by it."""
+TIMEOUT_SECONDS = (10.0, 60.0)
+"""To connect, and from one piece of an answer to the next."""
+PIECE = 2**24
+"""Bytes of an object that are asked for at once, and held in memory by each of several threads."""
+FIRST_PAUSE_SECONDS = 1.0
+"""Before the second attempt at most so long; each further pause is up to twice as long."""
 
 
 class GcsStore:
@@ -28,7 +41,7 @@ class GcsStore:
     @property
     def _bucket(self) -> Any:
         if self._bucket_handle is None:
-            with self._explained(""):
+            with explained(self.uri):
                 from google.cloud import storage
 
                 # The emulator takes any project; a real client finds its own.
@@ -36,111 +49,202 @@ class GcsStore:
                 self._bucket_handle = storage.Client(project=project).bucket(self._bucket_name)
         return self._bucket_handle
 
+    @property
+    def _patience(self) -> dict[str, Any]:
+        """What each request is given: safe here also for writes, see `Store.write`."""
+        from google.cloud.storage.retry import DEFAULT_RETRY
+
+        retry = DEFAULT_RETRY.with_timeout(DEADLINE_SECONDS).with_delay(
+            initial=FIRST_PAUSE_SECONDS, maximum=10 * FIRST_PAUSE_SECONDS
+        )
+        return {"retry": retry, "timeout": TIMEOUT_SECONDS}
+
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{check_name(name)}".lstrip("/")
 
     def list(self, prefix: str) -> list[str]:
+        return [name for name, _ in self._below(prefix)]
+
+    def marks(self, prefix: str) -> dict[str, tuple[int, str]]:
+        return {name: (int(blob.size), str(blob.crc32c)) for name, blob in self._below(prefix)}
+
+    def written(self, prefix: str) -> dict[str, float]:
+        return {name: blob.updated.timestamp() for name, blob in self._below(prefix)}
+
+    def _below(self, prefix: str) -> builtins.list[tuple[str, Any]]:
         base = self._key(prefix) if prefix else self._prefix
-        with self._explained(prefix):
-            keys = [blob.name for blob in self._bucket.client.list_blobs(self._bucket, prefix=base)]
-        below = [key for key in keys if not base or key == base or key.startswith(f"{base}/")]
-        return sorted(key[len(self._prefix) :].lstrip("/") for key in below if key[-1] != "/")
+        with explained(f"{self.uri}/{prefix}"):
+            client = self._bucket.client
+            found = client.list_blobs(self._bucket, prefix=base, **self._patience)
+            blobs = {blob.name: blob for blob in found}
+        below = [key for key in blobs if not base or key == base or key.startswith(f"{base}/")]
+        names = ((key[len(self._prefix) :].lstrip("/"), key) for key in below if key[-1] != "/")
+        return [(name, blobs[key]) for name, key in sorted(names)]
 
     def read(self, name: str) -> bytes | None:
         from google.api_core.exceptions import NotFound
 
-        with self._explained(name):
+        with explained(f"{self.uri}/{name}"):
             try:
-                return bytes(self._bucket.blob(self._key(name)).download_as_bytes())
+                return self._content(self._bucket.blob(self._key(name)))
             except NotFound:
                 return None
+
+    def _content(self, blob: Any, **conditions: int) -> bytes:
+        """All bytes of an object; again where they arrived damaged."""
+        from google.cloud.storage.exceptions import DataCorruption
+
+        for _ in attempts(DEADLINE_SECONDS, pause=FIRST_PAUSE_SECONDS):
+            with contextlib.suppress(DataCorruption):
+                return bytes(blob.download_as_bytes(**conditions, **self._patience))
+        raise self._damaged(blob)
+
+    def _damaged(self, blob: Any) -> StoreError:
+        return StoreError(
+            f"gs://{self._bucket_name}/{blob.name} arrived damaged, each of many times;"
+            " something between here and the bucket changes what passes"
+        )
+
+    def first_byte(self, name: str) -> bytes:
+        """Proves that an object can be read, without downloading it; raises StoreError if not."""
+        with explained(f"{self.uri}/{name}"):
+            blob = self._bucket.blob(self._key(name))
+            return bytes(blob.download_as_bytes(start=0, end=0, **self._patience))
 
     def read_versioned(self, name: str) -> tuple[bytes | None, int]:
         from google.api_core.exceptions import NotFound, PreconditionFailed
 
-        with self._explained(name):
+        with explained(f"{self.uri}/{name}"):
             for _ in range(READ_ATTEMPTS):
-                blob = self._bucket.get_blob(self._key(name))
+                blob = self._bucket.get_blob(self._key(name), **self._patience)
                 if blob is None:
                     return None, 0
                 generation = int(blob.generation)
                 try:
-                    return blob.download_as_bytes(if_generation_match=generation), generation
+                    return self._content(blob, if_generation_match=generation), generation
                 except (NotFound, PreconditionFailed):
                     continue  # replaced or deleted between the two requests
         raise StoreError(f"{self.uri}/{name} changes faster than it can be read; try again")
 
     def write(self, name: str, content: bytes, *, if_generation: int | None = None) -> None:
         blob = self._bucket.blob(self._key(name))
-        with self._explained(name):
+        with explained(f"{self.uri}/{name}"):
             blob.upload_from_string(
                 content,
                 content_type="application/octet-stream",
                 if_generation_match=if_generation,
                 checksum="crc32c",
+                **self._patience,
             )
 
     def upload(self, folder: Path, prefix: str) -> None:
         from google.cloud.storage import transfer_manager
 
         names = [path.relative_to(folder).as_posix() for path in files_below(folder)]
-        with self._explained(prefix):
+        with explained(f"{self.uri}/{prefix}"):
             transfer_manager.upload_many_from_filenames(
                 self._bucket,
                 names,
                 source_directory=str(folder),
                 blob_name_prefix=f"{self._key(prefix)}/",
-                upload_kwargs={"checksum": "crc32c"},
+                upload_kwargs={"checksum": "crc32c", **self._patience},
                 worker_type=transfer_manager.THREAD,
                 raise_exception=True,
             )
 
     def fetch(self, prefix: str, scratch: Path) -> Path:
-        from google.cloud.storage import transfer_manager
-
-        names = self.list(prefix)
-        with self._explained(prefix):
-            transfer_manager.download_many_to_path(
-                self._bucket,
-                [check_name(name) for name in names],
-                destination_directory=str(scratch),
-                blob_name_prefix=f"{self._prefix}/" if self._prefix else "",
-                worker_type=transfer_manager.THREAD,
-                raise_exception=True,
-            )
+        blobs = dict(self._below(prefix))
+        in_parallel(
+            lambda name: self._receive(blobs[name], scratch / check_name(name), durable=False),
+            blobs,
+        )
         return scratch / prefix
 
-    def delete(self, prefix: str) -> None:
-        with self._explained(prefix):
-            for name in self.list(prefix):
-                self._bucket.blob(self._key(name)).delete()
-
     @contextlib.contextmanager
-    def _explained(self, name: str) -> Iterator[None]:
-        """Turn the client's exceptions into ours; 412 comes as either of two types."""
-        from google.api_core.exceptions import GoogleAPIError, NotFound, PreconditionFailed
-        from google.auth.exceptions import GoogleAuthError
-        from google.cloud.storage.exceptions import InvalidResponse
-
-        where = f"{self.uri}/{name}".rstrip("/")
+    def stage(self, folder: Path) -> Iterator[Staged]:
         try:
-            yield
+            names = plain_files(folder)
+            sums = in_parallel(lambda name: checksums(folder / name), names)
         except StoreError:
             raise
-        except PreconditionFailed:
-            raise PreconditionError(f"{where} was written by someone else meanwhile") from None
-        except InvalidResponse as error:
-            if getattr(error.response, "status_code", None) == 412:
-                raise PreconditionError(f"{where} was written by someone else meanwhile") from None
-            raise StoreError(f"{where}: {error}") from error
-        except GoogleAuthError as error:
+        except OSError as error:
             raise StoreError(
-                f"no credentials for {where}: {error};"
-                " run `gcloud auth application-default login` or mount a service account"
+                f"cannot read {error.filename or folder}: {error.strerror or error}"
             ) from error
-        except NotFound as error:
-            raise StoreError(
-                f"{where} was not found; check that the bucket exists: {error}"
-            ) from error
-        except (GoogleAPIError, OSError) as error:
-            raise StoreError(f"cannot reach {where}: {error}") from error
+        crc32cs = {name: crc32c for name, (_, crc32c) in zip(names, sums, strict=True)}
+        digests = {name: digest for name, (digest, _) in zip(names, sums, strict=True)}
+        yield Staged(digests, lambda prefix: self._place(folder, prefix, crc32cs))
+
+    def _place(self, folder: Path, prefix: str, crc32cs: dict[str, str]) -> None:
+        """Upload files, and compare what the bucket says it received with what was hashed."""
+        from google.cloud.storage import transfer_manager
+
+        blobs = {name: self._bucket.blob(self._key(f"{prefix}/{name}")) for name in crc32cs}
+        with explained(f"{self.uri}/{prefix}"):
+            transfer_manager.upload_many(
+                [(str(folder / name), blob) for name, blob in blobs.items()],
+                upload_kwargs={"checksum": "crc32c", **self._patience},
+                worker_type=transfer_manager.THREAD,
+                max_workers=WORKERS,
+                raise_exception=True,
+            )
+        for name, blob in blobs.items():
+            if blob.crc32c != crc32cs[name]:
+                raise IntegrityError(
+                    f"{folder}: {name} was changed while it was uploaded; nothing was published,"
+                    " publish a folder that nobody writes to"
+                )
+
+    def digests(self, prefix: str) -> dict[str, str]:
+        return self._received(prefix, None)
+
+    def download(self, prefix: str, folder: Path) -> dict[str, str]:
+        return self._received(prefix, folder)
+
+    def _received(self, prefix: str, folder: Path | None) -> dict[str, str]:
+        blobs = {
+            check_file_name(name.removeprefix(f"{prefix}/")): blob
+            for name, blob in self._below(prefix)
+        }
+        digests = in_parallel(
+            lambda name: self._receive(blobs[name], folder and folder / name), blobs
+        )
+        return dict(zip(blobs, digests, strict=True))
+
+    def _receive(self, blob: Any, path: Path | None, *, durable: bool = True) -> str:
+        """Download one object, whole, to a new file or nowhere; its SHA-256."""
+        with explained(f"gs://{self._bucket_name}/{blob.name}"):
+            for _ in attempts(DEADLINE_SECONDS, pause=FIRST_PAUSE_SECONDS):
+                with HashedFile(path, with_crc32c=True, durable=durable) as file:
+                    for piece in self._pieces(blob):
+                        file.write(piece)
+                if file.crc32c == blob.crc32c:  # else it arrived damaged
+                    return file.digest
+        raise self._damaged(blob)
+
+    def _pieces(self, blob: Any) -> Iterator[bytes]:
+        """An object's bytes, in pieces that are each tried again alone; not checked."""
+        options = self._patience | {
+            "if_generation_match": blob.generation,
+            "checksum": None,
+            "single_shot_download": True,
+        }
+        if blob.size <= PIECE:
+            yield blob.download_as_bytes(**options)
+            return
+        for start in range(0, blob.size, PIECE):
+            end = min(start + PIECE, blob.size) - 1
+            yield blob.download_as_bytes(start=start, end=end, **options)
+
+    def tidy(self, before: float) -> None:
+        """An object is there, whole, or not at all."""
+
+    def delete(self, prefix: str) -> None:
+        from google.api_core.exceptions import NotFound
+
+        def delete(name: str) -> None:
+            with contextlib.suppress(NotFound):  # another was faster
+                self._bucket.blob(self._key(name)).delete(**self._patience)
+
+        with explained(f"{self.uri}/{prefix}"):
+            in_parallel(delete, self.list(prefix))

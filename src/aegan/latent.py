@@ -186,6 +186,28 @@ def draw_categories(log_weights: Any, size: Any, seed: Any) -> Any:
     return tf.argmax(log_weights - tf.math.log(-tf.math.log(uniform)), axis=1)
 
 
+def choose(draws: Any, logits: Any, number: int, seed: Any) -> Any:
+    """One of each `number` draws, at random with weights exp(logit).
+
+    Sampling-importance-resampling (Rubin 1987), by a discriminator's ratio of densities.
+
+    Args:
+        draws: [B · number, …] float32, those of one sample beside each other.
+        logits: of them, [B · number, 1] float32.
+        number: of draws for each sample.
+        seed: [2] int32 that the draws were made from.
+
+    Returns:
+        [B, …] float32.
+    """
+    import tensorflow as tf
+
+    size = tf.shape(draws)[0] // number
+    own = tf.random.fold_in(seed, 2)  # neither that of the noise nor that of the classes
+    chosen = draw_categories(tf.reshape(logits, [size, number]), size, own)
+    return tf.gather(draws, tf.range(size) * number + tf.cast(chosen, tf.int32))
+
+
 def no_whitening(size: int) -> Whitening:
     """Leaves codes as they are: the codes of a variational autoencoder are near N(0, I) themselves."""
     identity = np.eye(size, dtype=np.float32)

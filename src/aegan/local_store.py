@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import functools
 import hashlib
@@ -13,11 +14,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from aegan.errors import PreconditionError, StoreError
-from aegan.store import check_name, files_below
+from aegan.store import Staged, check_name, files_below
+from aegan.transfers import copied, digest_of, in_parallel, plain_files
 
 ATTEMPTS = 100
 
 _TEMPORARY = ".aegan-tmp-"
+_LOCK = f"{_TEMPORARY}lock"
 
 
 class LocalStore:
@@ -36,13 +39,24 @@ class LocalStore:
             return [prefix]
         for attempt in range(ATTEMPTS):
             try:
-                below = [path for path in base.rglob("*") if not path.is_dir()]
+                below = [path for path in base.rglob("*") if path.is_file()]
                 break
             except FileNotFoundError:  # a folder was deleted while it was looked at
                 if attempt == ATTEMPTS - 1:
                     raise
         names = (path.relative_to(self.root) for path in below)
         return sorted(name.as_posix() for name in names if not name.parts[0].startswith(_TEMPORARY))
+
+    def marks(self, prefix: str) -> dict[str, tuple[int, str]]:
+        found = {}
+        for name in self.list(prefix):
+            with contextlib.suppress(FileNotFoundError):  # deleted while it was looked at
+                status = self._path(name).stat()
+                found[name] = (status.st_size, str(status.st_mtime_ns))
+        return found
+
+    def written(self, prefix: str) -> dict[str, float]:
+        return {name: int(mark) / 1e9 for name, (_, mark) in self.marks(prefix).items()}
 
     def read(self, name: str) -> bytes | None:
         return self.read_versioned(name)[0]
@@ -74,7 +88,7 @@ class LocalStore:
             except FileExistsError:
                 raise PreconditionError(f"{target} exists already") from None
         else:
-            with _locked(self.root / f"{_TEMPORARY}lock"):
+            with _locked(self.root / _LOCK):
                 if self.read_versioned(name)[1] != if_generation:
                     raise PreconditionError(f"{target} was changed by someone else meanwhile")
                 temporary.replace(target)
@@ -90,6 +104,51 @@ class LocalStore:
 
     def fetch(self, prefix: str, scratch: Path) -> Path:
         return self._path(prefix)
+
+    @contextlib.contextmanager
+    def stage(self, folder: Path) -> Iterator[Staged]:
+        names = plain_files(folder)
+        staging = self.root / f"{_TEMPORARY}{uuid.uuid4().hex}"
+
+        def copy(name: str) -> str:
+            return copied(folder / name, staging / name)
+
+        def place(prefix: str) -> None:
+            """All at once."""
+            target = self._path(prefix)
+            with self._explained(target):
+                _with_folder(target, lambda: _become(staging, target))
+
+        try:
+            with self._readable(folder):
+                digests = dict(zip(names, in_parallel(copy, names), strict=True))
+            yield Staged(digests, place)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+    def digests(self, prefix: str) -> dict[str, str]:
+        folder = self._path(prefix)
+        with self._readable(folder):
+            names = plain_files(folder)
+            return dict(
+                zip(names, in_parallel(lambda name: digest_of(folder / name), names), strict=True)
+            )
+
+    def download(self, prefix: str, folder: Path) -> dict[str, str]:
+        source = self._path(prefix)
+
+        def copy(name: str) -> str:
+            return copied(source / name, folder / name)
+
+        with self._readable(source):
+            names = plain_files(source)
+            return dict(zip(names, in_parallel(copy, names), strict=True))
+
+    def tidy(self, before: float) -> None:
+        for path in self.root.glob(f"{_TEMPORARY}*"):
+            with contextlib.suppress(OSError):  # another tidied up, or may and we may not
+                if path.name != _LOCK and path.lstat().st_mtime < before:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def delete(self, prefix: str) -> None:
         target = self._path(prefix)
@@ -121,6 +180,17 @@ class LocalStore:
             path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
+    def _readable(self, folder: Path) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            raise
+        except OSError as error:
+            raise StoreError(
+                f"cannot read {error.filename or folder}: {error.strerror or error}"
+            ) from error
+
+    @contextlib.contextmanager
     def _explained(self, target: Path) -> Iterator[None]:
         try:
             yield
@@ -143,6 +213,15 @@ def _with_folder(target: Path, write: Callable[[], object]) -> None:
         except (FileNotFoundError, FileExistsError):  # the latter if it goes while it is looked at
             if attempt == ATTEMPTS - 1:
                 raise
+
+
+def _become(staging: Path, target: Path) -> None:
+    """Rename a folder; where the target has files, another was faster, with the same ones."""
+    try:
+        staging.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 @contextlib.contextmanager

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from aegan.digests import sha256, to_json
+from aegan.digests import to_json
 from aegan.errors import IntegrityError, StoreError
-from aegan.store import check_name
+from aegan.store import check_file_name
+from aegan.transfers import digest_of, in_parallel, plain_files
 
 NAME = "MANIFEST.json"
 SIGNATURE = "model.sig"
@@ -84,7 +85,7 @@ def parse(content: bytes) -> Manifest:
                 f"{NAME}: expected a statement of type {PREDICATE_TYPE},"
                 f" received {tree['predicateType']}"
             )
-        files = {check_name(item["name"]): str(item["digest"]) for item in resources}
+        files = {check_file_name(item["name"]): str(item["digest"]) for item in resources}
         if len(files) != len(resources) or {item["algorithm"] for item in resources} != {"sha256"}:
             raise IntegrityError(f"{NAME}: expected distinct files with sha256 digests")
         manifest = Manifest(subject["name"], files)
@@ -104,16 +105,11 @@ def of_folder(name: str, folder: Path) -> Manifest:
     """The manifest of all files in a folder, but a manifest or signature in it.
 
     Raises:
-        IntegrityError: the folder holds a symbolic link.
+        IntegrityError: the folder holds something that is no plain file.
     """
-    files = {}
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder).as_posix()
-        if path.is_symlink():
-            raise IntegrityError(f"{folder}: {relative} is a symbolic link; expected plain files")
-        if path.is_file() and relative not in (NAME, SIGNATURE):
-            files[relative] = sha256(path)
-    return Manifest(name, files)
+    names = [path for path in plain_files(folder) if path not in (NAME, SIGNATURE)]
+    digests = in_parallel(lambda path: digest_of(folder / path), names)
+    return Manifest(name, dict(zip(names, digests, strict=True)))
 
 
 def differences(expected: Manifest, found: Manifest) -> list[str]:

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import json
-import os
+import math
 import secrets
-import shutil
-import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from aegan import manifest as manifests
-from aegan.batches import in_batches
-from aegan.data.sources import LARGEST
-from aegan.errors import DataError, DependencyError
-from aegan.references import parse_reference
-from aegan.registry import Registry
+from aegan.batches import BATCH
+from aegan.data.normalizer import LARGEST
+from aegan.data.schema import check_readable
+from aegan.errors import DataError
+from aegan.runtimes import open_runtime
+from aegan.thresholds import Quantiles
 
 Array = np.ndarray[Any, Any]
 
 MOST_SAMPLES = 2**24
+MOST_ELEMENTS, SMALLEST_BATCH = 2**22, 16  # of a batch: bounds what the layers hold meanwhile
 
 
 class Model:
     """A loaded version.
+
+    What takes examples or codes takes an array, in memory or memory-mapped, or an iterator of arrays, as
+    many as there are, and holds no more than a batch of them at a time.
 
     Attributes:
         name: of the model.
@@ -33,56 +36,84 @@ class Model:
         digest: root digest of all its files, SHA-256.
         shape: of one example: [H, W, C], [D] or [T, C].
         dtype: of examples, raw.
-        latent_size: of a code.
         classes: the labels that `sample` takes, as in the training data; empty if it takes none.
+        backend: what computes: `onnx` or `tensorflow`. Both give the same up to rounding.
     """
 
-    def __init__(self, folder: Path, name: str, version: str, digest: str):
-        """Load a verified folder; use `aegan.load` instead."""
-        tensorflow = _tensorflow()
+    def __init__(self, folder: Path, name: str, version: str, digest: str, backend: str = "auto"):
+        """Load a verified folder; use `aegan.load` instead.
+
+        Args:
+            folder: of the version.
+            name: of the model.
+            version: of the model.
+            digest: of the version.
+            backend: `tensorflow`, `onnx`, or `auto`: see `aegan.runtimes.open_runtime`.
+        """
         self.name, self.version, self.digest = name, version, digest
         text = (folder / "preprocess" / "dataset.json").read_text("utf-8")
         dataset = json.loads(text)
+        check_readable(dataset, f"{name} {version}")
         self.shape: tuple[int, ...] = tuple(dataset["element_shape"])
         self.dtype = np.dtype(dataset["raw_dtype"])
-        load_saved = tensorflow.saved_model.load
-        self._autoencoder = load_saved(str(folder / "serving" / "autoencoder" / "1"))
-        self._generator = load_saved(str(folder / "serving" / "generator" / "1"))
-        self.latent_size = int(self._autoencoder.decode.input_signature[0].shape[1])
-        conditional = hasattr(self._generator, "sample_class")
-        self.classes: list[int] = dataset["classes"] if conditional else []
+        self._runtime = open_runtime(folder, backend)
+        self.backend = self._runtime.backend
+        self.classes: list[int] = dataset["classes"] if self._runtime.conditional else []
+        self._scores = folder / "preprocess" / "scores.json"
 
     def __repr__(self) -> str:
         return f"<aegan.Model {self.name} {self.version}>"
 
-    def encode(self, examples: Array) -> Array:
+    @property
+    def latent_size(self) -> int:
+        """Of a code."""
+        return self._runtime.latent_size
+
+    def encode(self, examples: Array | Iterator[Array]) -> Array:
         """Examples [N, *shape] raw to codes [N, latent_size] float32."""
-        return in_batches(self._autoencoder.encode, self._examples(examples))
+        return _joined(self._runtime.encode, self._batches(examples))
 
-    def decode(self, codes: Array) -> Array:
+    def decode(self, codes: Array | Iterator[Array]) -> Array:
         """Codes [N, latent_size] to examples [N, *shape] raw."""
-        codes = _array(codes)
-        if codes.dtype.kind not in "uif":
-            raise DataError(f"codes are {codes.dtype}, expected floats")
-        codes = codes.astype(np.float32)
-        if codes.ndim != 2 or codes.shape[1] != self.latent_size:
-            raise DataError(
-                f"codes have the shape {list(codes.shape)}, expected [N, {self.latent_size}]"
-            )
-        if len(codes) == 0 or not np.isfinite(codes).all():
-            raise DataError("expected at least one code, and no NaN or infinity in any of them")
-        return in_batches(self._autoencoder.decode, codes)
+        shaped = (self._codes(part) for part in _arrays(codes))
+        batches = (_finite(batch) for batch in _cut(shaped, math.prod(self.shape)))
+        return _joined(self._runtime.decode, batches)
 
-    def reconstruct(self, examples: Array) -> Array:
+    def reconstruct(self, examples: Array | Iterator[Array]) -> Array:
         """Examples [N, *shape] raw to their reconstructions, raw."""
-        return in_batches(self._autoencoder.reconstruct, self._examples(examples))
+        return _joined(self._runtime.reconstruct, self._batches(examples))
 
-    def score(self, examples: Array) -> Array:
+    def score(self, examples: Array | Iterator[Array]) -> Array:
         """Anomaly score of each example: its squared reconstruction error, [N] float32.
 
         The mean over its elements, in normalised units.
         """
-        return in_batches(self._autoencoder.score, self._examples(examples))
+        return _joined(self._runtime.score, self._batches(examples))
+
+    def threshold(self, false_alarm: float = 0.01) -> float:
+        """The anomaly score that at most this share of examples like the validation examples exceed.
+
+        Raises:
+            DataError: it is no share, or there were too few validation examples to tell.
+        """
+        if not self._scores.is_file():
+            raise DataError(
+                f"{self.name} {self.version} does not tell how its validation examples scored: it was"
+                " published before that was kept; choose a threshold for its scores yourself"
+            )
+        return Quantiles(**json.loads(self._scores.read_text("utf-8"))).threshold(false_alarm)
+
+    def is_anomaly(
+        self, examples: Array | Iterator[Array], false_alarm: float = 0.01
+    ) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Whether each example scores above `threshold(false_alarm)`: [N] bool.
+
+        Args:
+            examples: [N, *shape] raw.
+            false_alarm: share of examples like the validation examples that may be called anomalies.
+        """
+        threshold = self.threshold(false_alarm)
+        return self.score(examples) > np.float32(threshold)
 
     def sample(self, n: int, seed: int | None = None, label: int | None = None) -> Array:
         """Draw n new examples [n, *shape] raw.
@@ -90,7 +121,7 @@ class Model:
         Args:
             n: how many.
             seed: 0 to 2³¹ - 1; the same seed gives the same samples, and the first m of n are the m
-                that it gives alone. None draws a new one.
+                that it gives alone. So with any backend, up to rounding. None draws a new one.
             label: one of `classes`, to draw examples of that class; None draws labels as often as
                 the training data holds them.
         """
@@ -103,13 +134,8 @@ class Model:
             seed = secrets.randbelow(2**31)
         if not _is_integer(seed) or not 0 <= seed < 2**31:
             raise DataError(f"the seed is {seed!r}: expected an integer from 0 to {2**31 - 1}")
-        tensorflow = _tensorflow()
-        function, numbers = self._generator.sample, [n, seed]
-        if label is not None:
-            numbers.append(self._class_number(label))
-            function = self._generator.sample_class
-        drawn = function(*(tensorflow.constant(x, tensorflow.int32) for x in numbers))
-        return np.asarray(drawn.numpy())
+        class_number = None if label is None else self._class_number(label)
+        return self._runtime.sample(int(n), int(seed), class_number)
 
     def _class_number(self, label: Any) -> int:
         if not self.classes:
@@ -122,9 +148,13 @@ class Model:
             raise DataError(f"the label is {label!r}: expected one of {known}")
         return self.classes.index(label)
 
-    def _examples(self, examples: Array) -> Array:
-        """Check shape and type; an image without its channel axis gets one."""
-        examples = _array(examples)
+    def _batches(self, examples: Any) -> Iterator[Array]:
+        """Batches of checked examples."""
+        shaped = (self._shaped(part) for part in _arrays(examples))
+        return (self._checked(batch) for batch in _cut(shaped, math.prod(self.shape)))
+
+    def _shaped(self, examples: Array) -> Array:
+        """Check the shape; an image without its channel axis gets one."""
         if self.shape[-1] == 1 and examples.shape[1:] == self.shape[:-1]:
             examples = examples[..., np.newaxis]
         if examples.shape[1:] != self.shape or len(examples) == 0:
@@ -134,6 +164,10 @@ class Model:
             )
         if examples.dtype.kind not in "uif":
             raise DataError(f"examples are {examples.dtype}, expected {self.dtype}")
+        return examples
+
+    def _checked(self, examples: Array) -> Array:
+        """Check the values; other types are converted if that changes none."""
         if examples.dtype.kind == "f" and not (np.abs(examples) <= LARGEST).all():
             raise DataError(
                 f"examples hold NaN, infinity or numbers beyond {LARGEST:g}; drop or fill them"
@@ -148,66 +182,52 @@ class Model:
             examples = converted
         return examples
 
+    def _codes(self, codes: Array) -> Array:
+        """Check type and shape."""
+        if codes.dtype.kind not in "uif":
+            raise DataError(f"codes are {codes.dtype}, expected floats")
+        if codes.shape[1:] != (self.latent_size,):
+            raise DataError(
+                f"codes have the shape {list(codes.shape)}, expected [N, {self.latent_size}]"
+            )
+        return codes
 
-def _array(values: Any) -> Array:
-    try:
-        return np.asarray(values)
-    except ValueError as error:  # rows of different lengths
-        raise DataError(f"expected an array, received what makes none: {error}") from None
+
+def _finite(codes: Array) -> Array:
+    if len(codes) == 0 or not np.isfinite(codes).all():
+        raise DataError("expected at least one code, and no NaN or infinity in any of them")
+    return codes.astype(np.float32, copy=False)
+
+
+def _arrays(values: Any) -> Iterator[Array]:
+    """Values as arrays: one, or those that an iterator gives."""
+    for value in values if isinstance(values, Iterator) else (values,):
+        try:
+            array = np.asarray(value)
+        except ValueError as error:  # rows of different lengths
+            raise DataError(f"expected an array, received what makes none: {error}") from None
+        yield array
+
+
+def _cut(arrays: Iterator[Array], size: int) -> Iterator[Array]:
+    """Batches of arrays' rows, of as many examples of this size as fit through a network at once."""
+    rows = max(SMALLEST_BATCH, min(BATCH, MOST_ELEMENTS // size))
+    for array in arrays:
+        for start in range(0, max(1, len(array)), rows):
+            yield array[start : start + rows]
+
+
+def _joined(function: Callable[[Array], Array], batches: Iterator[Array]) -> Array:
+    """What a function says of each batch, on the first axis.
+
+    Raises:
+        DataError: there is no batch.
+    """
+    results = [function(batch) for batch in batches]
+    if not results:
+        raise DataError("expected at least one batch, received an iterator that gave none")
+    return np.concatenate(results)
 
 
 def _is_integer(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
-def load(uri: str) -> Model:
-    """Resolve, verify and load a published model.
-
-    Args:
-        uri: `<root>/models/<name>@<alias or version>`, a folder or `gs://`; without `@`, its champion.
-
-    Raises:
-        RegistryError: there is no such model, alias or version.
-        IntegrityError: a file is not the one that was published; names each.
-        DependencyError: TensorFlow is not installed.
-    """
-    root, name, reference = parse_reference(uri)
-    registry = Registry(root)
-    version, digest = registry.resolve(name, reference)
-    _tensorflow()  # before any download
-    if not root.startswith("gs://"):
-        folder = registry.fetch(name, version, Path(), digest)
-    else:
-        folder = _cached(registry, name, version, digest)
-    return Model(folder, name, version, digest)
-
-
-def _cached(registry: Registry, name: str, version: str, digest: str) -> Path:
-    """A verified copy in the user's cache, keyed by digest; fetched anew if it was changed."""
-    base = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "aegan"
-    target = base / digest
-    if target.is_dir():
-        expected = registry.manifest(name, version)
-        if not manifests.differences(expected, manifests.of_folder(name, target)):
-            return target
-        shutil.rmtree(target, ignore_errors=True)
-    base.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=base) as scratch:
-        folder = registry.fetch(name, version, Path(scratch), digest)
-        try:
-            folder.rename(target)
-        except OSError:
-            if not target.is_dir():  # else another process was faster, with the same files
-                raise
-    return target
-
-
-def _tensorflow() -> Any:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    try:
-        import tensorflow
-    except ImportError:
-        raise DependencyError(
-            "loading a model needs TensorFlow, which is not installed: pip install 'aegan[train]'"
-        ) from None
-    return tensorflow

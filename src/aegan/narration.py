@@ -1,24 +1,52 @@
 """What a stage says while it works: plain lines on stderr, the same in a pod's log and on a laptop.
 
 Every line reads `aegan <stage> <event>: <text>`; the local runner shows the text and drops the rest
-of what a step prints.
+of what a step prints. In a sweep the stage carries its trial: `train_gan#2`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 INTERVAL_VARIABLE = "AEGAN_PROGRESS_SECONDS"
 DEFAULT_INTERVAL = 10.0
 
+_LISTENERS: list[Callable[[str, str], None]] = []
+_TRIALS: list[int] = []
+
 
 def narrate(stage: str, event: str, text: str) -> None:
     """Print one event; a text of several lines becomes several lines of the same event."""
+    speaker = f"{stage}#{_TRIALS[-1]}" if _TRIALS else stage
     for line in text.splitlines() or [""]:
-        print(f"aegan {stage} {event}: {line}", file=sys.stderr, flush=True)
+        print(f"aegan {speaker} {event}: {line}", file=sys.stderr, flush=True)
+        for listen in _LISTENERS:
+            listen(event, line)
+
+
+@contextlib.contextmanager
+def in_trial(number: int) -> Iterator[None]:
+    """Let what is narrated within the block say of which trial it is."""
+    _TRIALS.append(number)
+    try:
+        yield
+    finally:
+        _TRIALS.pop()
+
+
+@contextlib.contextmanager
+def heard_by(listen: Callable[[str, str], None]) -> Iterator[None]:
+    """Tell each event and text narrated within the block to `listen`, too, which must not raise."""
+    _LISTENERS.append(listen)
+    try:
+        yield
+    finally:
+        _LISTENERS.remove(listen)
 
 
 class Progress:
@@ -27,9 +55,19 @@ class Progress:
     The interval is `AEGAN_PROGRESS_SECONDS`, 10 by default.
     """
 
-    def __init__(self, stage: str, total: int, *, done: float, samples: int):
+    def __init__(
+        self,
+        stage: str,
+        total: int,
+        *,
+        done: float,
+        samples: int,
+        unit: str = "step",
+        say: Callable[[str, str, str], None] = narrate,
+    ):
         """Start to count from the steps that are done; each takes so many samples."""
         self._stage, self._total, self._samples = stage, total, samples
+        self._unit, self._say = unit, say
         self._interval = float(os.environ.get(INTERVAL_VARIABLE, DEFAULT_INTERVAL))
         self._first, self._start = done, time.monotonic()
         self._last = self._start
@@ -48,10 +86,10 @@ class Progress:
         rate = (steps - self._first) / max(now - self._start, 1e-9)
         left = (total - steps) / max(rate, 1e-9)
         losses = "".join(f"  {k} {v:.5g}" for k, v in metrics.items() if k.endswith("loss"))
-        narrate(
+        self._say(
             self._stage,
             "progress",
-            f"step {int(steps):,}/{total:,} ({steps / total:.0%}){losses}"
+            f"{self._unit} {int(steps):,}/{total:,} ({steps / total:.0%}){losses}"
             f"  {rate * self._samples:,.0f} samples/s  {duration(left)} left",
         )
 
@@ -64,3 +102,8 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def utc_now() -> str:
+    """The time in UTC, ISO 8601, whole milliseconds (two runs started in one second stay ordered)."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

@@ -108,6 +108,7 @@ def discriminator(
     seed: int,
     *,
     spectral: bool = False,
+    flat: bool = False,
     classes: int = 0,
 ) -> Any:
     """An example or code [*shape] to one logit [1]: large for real.
@@ -120,12 +121,15 @@ def discriminator(
         shape: of one example or code.
         seed: of the initial weights.
         spectral: divide each weight matrix by its largest singular value (Miyato et al. 2018).
+        flat: rate all examples the same at first, unless `spectral`.
         classes: how many there are; 0 for a discriminator that knows none.
     """
     example = inputs = keras.Input(shape, name="example")
     seeds = itertools.count(seed)
     x = bodies.downward(architecture, example, seeds, spectral=spectral)
-    last = layers.Dense(1, kernel_initializer=bodies.glorot(seeds), name="logit")
+    # A matrix that is divided by its largest singular value cannot start at zero.
+    start = "zeros" if flat and not spectral else bodies.glorot(seeds)
+    last = layers.Dense(1, kernel_initializer=start, name="logit")
     logit = bodies.bounded(last, spectral)(x)
     if classes:
         inputs = [example, _class(classes)]

@@ -79,10 +79,10 @@ class Descent:
 def _norm(gradients: list[Tensor]) -> Tensor:
     """The Euclidean norm of all of them.
 
-    Rows are added up first: XLA on a CPU keeps the order of a sum, and only there can it do several at
-    a time.
+    XLA on a CPU keeps the order of a sum, and only across rows can it do several at a time. Two sums it
+    would make one, if nothing stood between them: the magnitude of a square is itself.
     """
-    squares = [tf.reduce_sum(tf.reduce_sum(tf.square(g), axis=0)) for g in gradients]
+    squares = [tf.reduce_sum(tf.abs(tf.reduce_sum(tf.square(g), axis=0))) for g in gradients]
     return tf.sqrt(tf.add_n(squares))
 
 

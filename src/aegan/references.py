@@ -7,6 +7,8 @@ import re
 from aegan.errors import RegistryError
 
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
+VERSION_PATTERN = r"^\d{8}T\d{6}Z-[0-9a-f]{12}$"
+DIGEST_PATTERN = r"^[0-9a-f]{64}$"
 
 
 def parse_reference(uri: str) -> tuple[str, str, str]:
@@ -26,6 +28,15 @@ def parse_reference(uri: str) -> tuple[str, str, str]:
     root = "." if match["root"] is None else match["root"] or "/"
     reference = match["at"] or match["version"] or "champion"
     return root, check_model_name(match["name"]), reference
+
+
+def check_version(version: str) -> str:
+    """Refuse what is no name of a version; returns the name."""
+    if not re.fullmatch(VERSION_PATTERN, version):
+        raise RegistryError(
+            f"{version!r} is not a version: expected <yyyymmddThhmmssZ>-<12 hex digits>"
+        )
+    return version
 
 
 def check_model_name(name: str) -> str:

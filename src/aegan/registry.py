@@ -1,52 +1,33 @@
 """The registry: versions that never change, and aliases that move between them.
 
-    <root>/models/<name>/versions/<version>/…  MANIFEST.json written last: without it, no version
-    <root>/models/<name>/aliases/<alias>.json  {version, digest, previous, by, at, reason}
+    <root>/models/<name>/versions/<version>/…      MANIFEST.json written last: without it, no version
+    <root>/models/<name>/aliases/<alias>.json      where an alias points, and pointed before
+    <root>/models/<name>/holds/<version>.json      what keeps the garbage collection away
 
-There is no server: a folder or bucket is the registry, and compare-and-swap on an alias's generation
-is all the coordination there is.
+There is no server: a folder or bucket is the registry, and create-only objects and compare-and-swap on
+an object's generation are all the coordination there is.
 """
 
 from __future__ import annotations
 
 import datetime
-import getpass
-import hashlib
-import json
 import re
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
 from pathlib import Path
 
+from aegan import aliases, collection, promotion, publishing
 from aegan import manifest as manifests
-from aegan.digests import to_json
-from aegan.errors import IntegrityError, PreconditionError, RegistryError
+from aegan.aliases import Alias
+from aegan.collection import Doomed, Rules
+from aegan.errors import RegistryError
+from aegan.local_store import LocalStore
 from aegan.manifest import Manifest
-from aegan.references import NAME_PATTERN, check_model_name
+from aegan.published import Published
+from aegan.references import NAME_PATTERN, VERSION_PATTERN, check_model_name
+from aegan.signatures import Trust
 from aegan.store import open_store
 
-VERSION_PATTERN = r"^\d{8}T\d{6}Z-[0-9a-f]{12}$"
-SWAP_ATTEMPTS = 20
-
-
-@dataclass(frozen=True)
-class Alias:
-    """Where an alias points.
-
-    Attributes:
-        version: name of the version.
-        digest: its root digest.
-        previous: the version before, or None.
-        by: who moved it.
-        at: when, UTC, ISO 8601.
-        reason: why.
-    """
-
-    version: str
-    digest: str
-    previous: str | None
-    by: str
-    at: str
-    reason: str
+GRACE = datetime.timedelta(days=7)
 
 
 class Registry:
@@ -56,85 +37,45 @@ class Registry:
         """Take a folder or `gs://bucket/path`; `<root>/models` holds the models."""
         self._store = open_store(root)
 
+    # --- What there is
+
     def uri(self, name: str, version: str) -> str:
         """Where a version lies."""
         return f"{self._store.uri}/models/{name}/versions/{version}"
 
     def names(self) -> list[str]:
         """Models with at least one version."""
-        found = (_parts(name) for name in self._store.list("models"))
+        found = (path.split("/") for path in self._store.list("models"))
         names = {parts[1] for parts in found if _is_manifest(parts)}
         return sorted(name for name in names if re.fullmatch(NAME_PATTERN, name))
 
     def versions(self, name: str) -> list[str]:
         """Complete versions of a model, oldest first."""
-        found = (
-            _parts(path) for path in self._store.list(f"models/{check_model_name(name)}/versions")
-        )
+        below = self._store.list(f"models/{check_model_name(name)}/versions")
+        found = (path.split("/") for path in below)
         return sorted(parts[3] for parts in found if _is_manifest(parts))
 
     def aliases(self, name: str) -> dict[str, Alias]:
-        """All aliases of a model."""
-        prefix = f"models/{check_model_name(name)}/aliases"
-        paths = [path for path in self._store.list(prefix) if path.endswith(".json")]
-        names = [path.rsplit("/", 1)[-1].removesuffix(".json") for path in paths]
-        found = {alias: self._alias(name, alias)[0] for alias in names}
-        return {alias: target for alias, target in found.items() if target is not None}
+        """All aliases of a model, with their histories."""
+        return aliases.read_all(self._store, name)
 
-    def publish(self, name: str, folder: Path) -> str:
-        """Copy a folder as a new immutable version; the manifest goes last and makes it exist.
-
-        Returns:
-            The version's name: UTC time and the first 12 digits of the root digest.
-        """
-        if (folder / manifests.NAME).exists():
-            raise RegistryError(
-                f"{folder} holds a {manifests.NAME} already; publish the folder it was made from"
-            )
-        manifest = manifests.of_folder(check_model_name(name), folder)
-        now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
-        version = f"{now}-{manifest.digest[:12]}"
-        prefix = f"models/{name}/versions/{version}"
-        if self._store.read(f"{prefix}/{manifests.NAME}") is not None:
-            return version  # the same bytes in the same second: the same version
-        self._store.upload(folder, prefix)
-        try:
-            self._store.write(f"{prefix}/{manifests.NAME}", manifest.to_json(), if_generation=0)
-        except PreconditionError:  # someone else published it meanwhile
-            if self.manifest(name, version).digest != manifest.digest:
-                raise
-        return version
-
-    def manifest(self, name: str, version: str) -> Manifest:
-        """The manifest of a version.
+    def manifest(
+        self, name: str, version: str, digest: str | None = None, *, trust: Trust | None = None
+    ) -> Manifest:
+        """What a version consists of, and who signed that; none of its files is looked at.
 
         Raises:
             RegistryError: there is no such version.
-            IntegrityError: the manifest is damaged or not the one that the version's name tells.
+            IntegrityError: the manifest is damaged, or of other files than the version's name or the
+                expected digest tells, or not signed as it must.
         """
-        if not re.fullmatch(VERSION_PATTERN, version):
-            raise RegistryError(
-                f"{version!r} is not a version: expected <yyyymmddThhmmssZ>-<12 hex digits>"
-            )
-        prefix = f"models/{check_model_name(name)}/versions/{version}"
-        content = self._store.read(f"{prefix}/{manifests.NAME}")
-        if content is None:
-            raise RegistryError(
-                f"no version {version} of {name} in {self._store.uri}: expected one of"
-                f" {self.versions(name) or 'none, nothing is published'}"
-            )
+        published = Published(self._store, name, version)
         try:
-            manifest = manifests.parse(content)
-        except IntegrityError as error:
-            raise IntegrityError(
-                f"{self._store.uri}/{prefix}: {error}; use another version, and find out who changed"
-                " this one"
-            ) from None
-        if not version.endswith(manifest.digest[:12]):
-            raise IntegrityError(
-                f"{name} {version}: the manifest is that of other files,"
-                f" root digest {manifest.digest[:12]}…"
-            )
+            manifest = published.manifest(digest)
+        except RegistryError as error:
+            raise RegistryError(f"{error}: {self._alternatives(name)}") from None
+        if trust is not None:
+            published.check_trust(manifest, trust)
         return manifest
 
     def resolve(self, name: str, reference: str) -> tuple[str, str]:
@@ -145,7 +86,7 @@ class Registry:
         """
         if re.fullmatch(VERSION_PATTERN, reference):
             return reference, self.manifest(name, reference).digest
-        alias, _ = self._alias(name, reference)
+        alias, _ = aliases.read(self._store, name, reference)
         if alias is None:
             raise RegistryError(
                 f"no alias {reference!r} of the model {name!r} in {self._store.uri}:"
@@ -153,116 +94,175 @@ class Registry:
             )
         return alias.version, alias.digest
 
+    # --- Writing
+
+    def publish(self, name: str, folder: Path) -> str:
+        """Copy a folder as a new immutable version; returns its name.
+
+        Raises:
+            RegistryError: the folder is empty, or was published already.
+            IntegrityError: something in it is no plain file, or was changed meanwhile.
+        """
+        return publishing.publish(self._store, name, folder)
+
+    def promote(
+        self,
+        name: str,
+        reference: str,
+        alias: str = "champion",
+        *,
+        reason: str,
+        force: bool = False,
+    ) -> Alias:
+        """Point an alias at a version that the gate passed; returns what the alias is then.
+
+        Args:
+            name: of the model.
+            reference: the version, or another alias that names it.
+            alias: to move.
+            reason: why; recorded.
+            force: also if the gate did not pass it; recorded.
+
+        Raises:
+            RegistryError: there is no such version, the gate did not pass it, or no reason is given.
+        """
+        version, _ = self.resolve(name, reference)
+        return promotion.promote(self._store, name, version, alias, reason=reason, force=force)
+
+    def rollback(self, name: str, alias: str = "champion", *, reason: str) -> Alias:
+        """Point an alias back at the version that it named before; returns what it is then.
+
+        Raises:
+            RegistryError: there is no such alias or version, it has named no other version, no reason is
+                given, or someone else moved it meanwhile.
+        """
+        self.resolve(name, alias)  # for its message
+        return promotion.roll_back(self._store, name, alias, reason=reason)
+
     def set_alias(self, name: str, alias: str, version: str, reason: str) -> Alias:
-        """Point an alias at a version, by compare-and-swap; returns what was written.
+        """Point an alias at a version, whatever the gate said: `promote` is what people want.
 
         Raises:
             RegistryError: there is no such version.
             PreconditionError: others moved the alias each of many times that this tried to.
         """
-        digest = self.manifest(name, version).digest
-        for attempt in range(SWAP_ATTEMPTS):
-            current, generation = self._alias(name, alias)
-            if current is not None and current.version == version:
-                return current
-            wanted = Alias(
-                version=version,
-                digest=digest,
-                previous=current.version if current else None,
-                by=_user(),
-                at=datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
-                reason=reason,
-            )
-            path = f"models/{name}/aliases/{alias}.json"
-            try:
-                self._store.write(path, to_json(asdict(wanted)), if_generation=generation)
-            except PreconditionError:
-                if attempt == SWAP_ATTEMPTS - 1:
-                    raise
-            else:
-                return wanted
-        raise AssertionError("unreachable")
+        self.manifest(name, version)  # for its message
+        return promotion.point(self._store, name, alias, version, reason=reason)
 
-    def fetch(self, name: str, version: str, scratch: Path, digest: str | None = None) -> Path:
-        """A local folder with a version, every file checked against the manifest.
+    def sign(
+        self, name: str, version: str, private_key: str | Path, password: str | None = None
+    ) -> None:
+        """Check every file of a version, then sign its manifest; see `Published.sign`."""
+        Published(self._store, name, version).sign(Path(private_key), password)
+
+    def gc(
+        self,
+        *,
+        keep: int,
+        older_than: datetime.timedelta,
+        grace: datetime.timedelta = GRACE,
+        names: Sequence[str] | None = None,
+        dry_run: bool = False,
+        now: datetime.datetime | None = None,
+    ) -> list[Doomed]:
+        """Delete versions that nobody needs; returns what was deleted, or would be.
+
+        Args:
+            keep: this many of the newest versions of each model stay.
+            older_than: versions that were published since stay.
+            grace: versions that an alias has named since stay, and the one it named before.
+            names: of the models to look at; None for all.
+            dry_run: delete nothing.
+            now: the time to count back from; None for the present.
+
+        Raises:
+            IntegrityError: an alias is damaged, so that nobody knows what is needed.
+        """
+        rules = Rules(keep, older_than, grace, now or datetime.datetime.now(datetime.UTC))
+        found = [
+            doomed
+            for name in (collection.names(self._store) if names is None else names)
+            for doomed in collection.find_doomed(self._store, name, rules)
+        ]
+        if dry_run:
+            return found
+        self._store.tidy(rules.now.timestamp() - collection.ABANDONED.total_seconds())
+        return [doomed for doomed in found if collection.delete(self._store, doomed, rules)]
+
+    # --- Reading
+
+    def verify(
+        self, name: str, version: str, digest: str | None = None, *, trust: Trust | None = None
+    ) -> Manifest:
+        """Check every file of a version where it lies, and who signed it.
 
         Args:
             name: of the model.
             version: of the model.
-            scratch: where to copy to, if the registry is a bucket.
             digest: the root digest that is expected, if known.
+            trust: whose signature is expected, if any.
 
         Raises:
-            IntegrityError: names every extra, missing and changed file.
+            IntegrityError: names every extra, missing and changed file; or it is not signed as it must.
         """
-        manifest = self.manifest(name, version)
-        if digest is not None and manifest.digest != digest:
-            raise IntegrityError(
-                f"{name} {version}: root digest {manifest.digest[:12]}…, expected {digest[:12]}…"
-            )
-        folder = self._store.fetch(f"models/{name}/versions/{version}", scratch)
-        lines = manifests.differences(manifest, manifests.of_folder(name, folder))
-        if lines:
-            details = "\n".join(f"  {line}" for line in lines)
-            raise IntegrityError(
-                f"{self.uri(name, version)} is not what was published:\n{details}\n"
-                "use another version, and find out who changed this one"
-            )
-        return folder
+        published = Published(self._store, name, version)
+        manifest = published.verify(digest)
+        if trust is not None:
+            published.check_trust(manifest, trust)
+        return manifest
+
+    def fetch(
+        self,
+        name: str,
+        version: str,
+        scratch: Path,
+        digest: str | None = None,
+        *,
+        trust: Trust | None = None,
+    ) -> Path:
+        """A local folder with a version, checked as `verify` does: in place, or below `scratch`."""
+        published = Published(self._store, name, version)
+        if isinstance(self._store, LocalStore):
+            self.verify(name, version, digest, trust=trust)
+            return self._store.fetch(published.place, scratch)
+        manifest = published.download(scratch / version, digest)
+        if trust is not None:
+            published.check_trust(manifest, trust)
+        return scratch / version
+
+    def pull(
+        self,
+        name: str,
+        version: str,
+        target: Path,
+        digest: str | None = None,
+        *,
+        trust: Trust | None = None,
+    ) -> Path:
+        """Copy a version into a new folder, checked as `verify` does; see `Published.pull`."""
+        manifest = self.manifest(name, version, digest, trust=trust)  # before anything appears
+        Published(self._store, name, version).pull(target, manifest.digest)
+        return target
 
     def read_file(self, name: str, version: str, path: str) -> bytes:
-        """One file of a version, checked against the manifest.
+        """One file of a version, checked; see `Published.read_file`."""
+        return Published(self._store, name, version).read_file(path)
 
-        Raises:
-            IntegrityError: the version has no such file, or it is not the one that was published.
-        """
-        where = f"{self.uri(name, version)}/{path}"
-        expected = self.manifest(name, version).files.get(path)
-        content = self._store.read(f"models/{name}/versions/{version}/{path}")
-        if expected is None or content is None:
-            raise IntegrityError(f"{where} is missing: expected every published version to have it")
-        if hashlib.sha256(content).hexdigest() != expected:
-            raise IntegrityError(
-                f"{where} is not what was published; use another version, and find out who changed it"
-            )
-        return content
+    def signature(self, name: str, version: str) -> bytes | None:
+        """The contents of a version's `model.sig`, unchecked; None if it is not signed."""
+        return Published(self._store, name, version).signature()
 
     def _alternatives(self, name: str) -> str:
-        """What could have been asked for in place of an alias that does not exist."""
-        if aliases := sorted(self.aliases(name)):
-            return f"expected one of {', '.join(aliases)}"
+        """What could have been asked for in place of what does not exist."""
+        if found := sorted(self.aliases(name)):
+            return f"expected one of {', '.join(found)}"
         if versions := self.versions(name):
             return f"it has no alias; expected one of its versions {', '.join(versions)}"
         if names := self.names():
             return f"no such model; expected one of {', '.join(names)}"
         return "expected a published model, found none"
 
-    def _alias(self, name: str, alias: str) -> tuple[Alias | None, int]:
-        path = f"models/{check_model_name(name)}/aliases/{check_model_name(alias)}.json"
-        content, generation = self._store.read_versioned(path)
-        if content is None:
-            return None, 0
-        try:
-            tree = json.loads(content)
-            return Alias(**{field.name: tree[field.name] for field in fields(Alias)}), generation
-        except (ValueError, TypeError, KeyError) as error:
-            raise IntegrityError(
-                f"{self._store.uri}/{path} is not a valid alias ({error!r}): expected JSON with"
-                " version, digest, previous, by, at and reason; load a version in place of the alias"
-            ) from None
-
-
-def _parts(path: str) -> list[str]:
-    return path.split("/")
-
 
 def _is_manifest(parts: list[str]) -> bool:
     """Whether models/<name>/versions/<version>/MANIFEST.json."""
     return len(parts) == 5 and parts[2] == "versions" and parts[4] == manifests.NAME
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # an arbitrary user id in a container
-        return "unknown"

@@ -9,11 +9,26 @@ and compare-and-swap are built from.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from aegan.errors import StoreError
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Files that are ready to appear in a store, and whose digests are known.
+
+    Attributes:
+        digests: SHA-256 in hex by path.
+        place: makes all files appear below a prefix; what appears are the bytes that were hashed.
+    """
+
+    digests: Mapping[str, str]
+    place: Callable[[str], None]
 
 
 class Store(Protocol):
@@ -23,6 +38,15 @@ class Store(Protocol):
 
     def list(self, prefix: str) -> list[str]:
         """Names of all objects below `prefix`, sorted; empty if there are none."""
+
+    def marks(self, prefix: str) -> dict[str, tuple[int, str]]:
+        """Size in bytes and a mark of each object below `prefix`, from the listing alone.
+
+        The mark changes with the contents (a bucket's checksum) or when they are written (in a folder).
+        """
+
+    def written(self, prefix: str) -> dict[str, float]:
+        """When each object below `prefix` was written, in seconds since 1970, from the listing."""
 
     def read(self, name: str) -> bytes | None:
         """The object's bytes, or None if it does not exist."""
@@ -39,7 +63,8 @@ class Store(Protocol):
             if_generation: write only if the object still has this generation (0: does not exist).
 
         Raises:
-            PreconditionError: the generation is another; nothing was written.
+            PreconditionError: the generation is another. Either nothing was written, or it was and
+                the answer got lost: who must know puts something of their own into the bytes.
         """
 
     def upload(self, folder: Path, prefix: str) -> None:
@@ -47,6 +72,30 @@ class Store(Protocol):
 
     def fetch(self, prefix: str, scratch: Path) -> Path:
         """A local folder with all objects below `prefix`: in place if local, else under scratch."""
+
+    def stage(self, folder: Path) -> AbstractContextManager[Staged]:
+        """Read each plain file of a local folder once, so that `place` can make them appear.
+
+        Raises:
+            IntegrityError: something in it is no plain file, or a file was changed meanwhile.
+        """
+
+    def digests(self, prefix: str) -> dict[str, str]:
+        """SHA-256 of each object below `prefix`, by its path there; keeps nothing on disk.
+
+        Raises:
+            IntegrityError: something there is no plain file.
+        """
+
+    def download(self, prefix: str, folder: Path) -> dict[str, str]:
+        """Copy all objects below `prefix` into a local folder; SHA-256 of what was written, by path.
+
+        Raises:
+            IntegrityError: something there is no plain file.
+        """
+
+    def tidy(self, before: float) -> None:
+        """Delete what killed writers left half-made before this time, in seconds since 1970."""
 
     def delete(self, prefix: str) -> None:
         """Delete the object of this name and all objects below it."""
@@ -74,6 +123,15 @@ def check_name(name: str) -> str:
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:
         raise StoreError(f"unsafe object name {name!r}: expected a relative path without '..'")
+    return name
+
+
+def check_file_name(name: str) -> str:
+    """Refuse what is not the one plain way to write a relative path; returns the name."""
+    if check_name(name) != PurePosixPath(name).as_posix():
+        raise StoreError(
+            f"unsafe object name {name!r}: expected a relative path without '.' or '//'"
+        )
     return name
 
 

@@ -22,6 +22,7 @@ from aegan.registry import Registry
 from aegan.stages import evaluate, publish, record, train_autoencoder
 from aegan.store import open_store
 from tests.conftest import make_stages, tiny
+from tests.versions import key_pair
 
 PUBLISH = """
 import json, sys
@@ -110,6 +111,24 @@ def test_a_retry_of_a_fresh_run_finds_what_the_run_did_before(stages: dict[str, 
     assert once.attempt != stages["train_autoencoder"].attempt
     assert once.summary == stages["train_autoencoder"].summary  # the same weights
     assert train_autoencoder.run(config, root, uris[0], fresh="run-1") == once
+
+
+def test_a_version_is_signed_where_the_configuration_says_so(
+    stages: dict[str, Any], tmp_path: Path
+) -> None:
+    private, public = key_pair(tmp_path / "key")
+    config, *others = arguments(stages)
+    tree = json.loads(config)
+    tree["publish"] |= {"sign": str(tmp_path / "none.key"), "alias": "signed"}
+    registry = Registry(stages["root"])
+    before = registry.versions("tiny")
+    with pytest.raises(AeganError, match=r"cannot read the key .*none\.key"):
+        publish.run(json.dumps(tree), *others)
+    assert registry.versions("tiny") == before
+    tree["publish"]["sign"] = str(private)
+    version = publish.run(json.dumps(tree), *others).summary["version"]
+    assert registry.resolve("tiny", "signed")[0] == version
+    registry.verify("tiny", version, trust=aegan.Trust([public]))
 
 
 def test_a_reused_version_that_was_deleted_is_published_anew(stages: dict[str, Any]) -> None:

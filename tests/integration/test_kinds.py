@@ -49,7 +49,11 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "table, standard scaling": (
         table,
-        {"data": {"kind": "tabular"}, "normalize": {"method": "standard"}},
+        {
+            "data": {"kind": "tabular"},
+            "normalize": {"method": "standard"},
+            "gan": {"draws_per_sample": 2},
+        },
     ),
     "sequences, the article's prior and objective": (
         sequences,
@@ -90,7 +94,18 @@ def test_from_raw_arrays_to_a_model_in_raw_units(case: str, tmp_path: Path) -> N
     publish.run(stages["config"], root, *uris)
 
     model = aegan.load(f"{root}/models/tiny")
+    assert model.backend == "onnx"
+    other = aegan.load(f"{root}/models/tiny", backend="tensorflow")
     examples = arrays["x"][:20]
+    for name, given in (("encode", examples), ("reconstruct", examples), ("sample", 300)):
+        ours, theirs = (
+            getattr(m, name)(given, *([7] if name == "sample" else [])).astype(float)
+            for m in (model, other)
+        )
+        whole = examples.dtype.kind in "ui" and name != "encode"
+        # Of each column, whose units and ranges differ.
+        tolerance = 1 if whole else 1e-5 * np.abs(theirs).max(axis=tuple(range(theirs.ndim - 1)))
+        assert (np.abs(ours - theirs) <= tolerance + 1e-6).all(), name
     assert model.shape == examples.shape[1:]
     samples = model.sample(30, seed=1)
     assert (samples.shape, samples.dtype) == ((30, *model.shape), examples.dtype)

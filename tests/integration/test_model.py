@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,20 @@ import pytest
 from sklearn.datasets import load_digits
 
 import aegan
-from aegan.errors import DataError, IntegrityError, RegistryError
+from aegan import runtimes
+from aegan.errors import DataError, DependencyError, IntegrityError, RegistryError
 
 IMAGES = load_digits().images.astype(np.uint8)[:50, ..., np.newaxis]
 
 
+@pytest.fixture(scope="module", params=["tensorflow", "onnx"])
+def model(request: pytest.FixtureRequest, published: dict[str, Any]) -> aegan.Model:
+    return aegan.load(f"{published['root']}/models/tiny@champion", backend=request.param)
+
+
 @pytest.fixture(scope="module")
-def model(published: dict[str, Any]) -> aegan.Model:
-    return aegan.load(f"{published['root']}/models/tiny@champion")
+def on_tensorflow(published: dict[str, Any]) -> aegan.Model:
+    return aegan.load(f"{published['root']}/models/tiny@champion", backend="tensorflow")
 
 
 def test_it_knows_what_it_is(model: aegan.Model, published: dict[str, Any]) -> None:
@@ -62,6 +69,75 @@ def test_the_score_is_the_mean_squared_error_in_normalised_units(model: aegan.Mo
 def test_noise_scores_higher_than_digits(model: aegan.Model) -> None:
     noise = np.random.default_rng(0).integers(0, 17, IMAGES.shape).astype(np.uint8)
     assert model.score(noise).min() > model.score(IMAGES).max()
+
+
+def test_digits_are_no_anomalies_and_noise_is(model: aegan.Model) -> None:
+    assert model.is_anomaly(IMAGES).mean() <= 0.1
+    noise = np.random.default_rng(0).integers(0, 17, IMAGES.shape).astype(np.uint8)
+    assert model.is_anomaly(noise).all()
+    assert model.threshold(0.5) < model.threshold(0.01)
+    assert model.is_anomaly(IMAGES, false_alarm=0.5).mean() > 0.1
+
+
+def test_a_version_without_scores_of_validation_examples_says_so(
+    published: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "version"
+    shutil.copytree(published["model"], folder)
+    (folder / "preprocess" / "scores.json").unlink()
+    model = aegan.Model(folder, "tiny", "1", "0")
+    with pytest.raises(DataError, match="does not tell how its validation examples scored"):
+        model.is_anomaly(IMAGES)
+
+
+def test_arrays_on_disk_and_iterators_of_arrays_are_streamed(
+    model: aegan.Model, tmp_path: Path
+) -> None:
+    many = np.tile(IMAGES, (50, 1, 1, 1))
+    np.save(tmp_path / "many.npy", many)
+    mapped = np.load(tmp_path / "many.npy", mmap_mode="r")
+    parts = (many[i : i + 700] for i in range(0, len(many), 700))
+    expected = model.score(many)
+    assert np.array_equal(model.score(mapped), expected)
+    assert np.allclose(model.score(parts), expected, rtol=1e-5)
+    codes = model.encode(IMAGES)
+    assert np.array_equal(model.decode(iter([codes])), model.decode(codes))
+    with pytest.raises(DataError, match="an iterator that gave none"):
+        model.encode(iter([]))
+
+
+def test_what_is_held_meanwhile_does_not_grow_with_the_number_of_examples(
+    model: aegan.Model, tmp_path: Path
+) -> None:
+    shape = (2_000_000, 8, 8, 1)  # 128 MB of uint8, a gigabyte as float64
+    examples = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, shape)
+    batches = model._batches(examples)
+    tracemalloc.start()
+    for _ in zip(range(300), batches, strict=False):
+        pass
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20e6
+
+
+def test_a_backend_that_is_not_there_is_named_with_the_cure(
+    published: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    reference = f"{published['root']}/models/tiny"
+    with pytest.raises(DataError, match="expected one of auto, tensorflow, onnx"):
+        aegan.load(reference, backend="torch")
+    folder = tmp_path / "version"
+    shutil.copytree(published["model"], folder)
+    shutil.rmtree(folder / "onnx")
+    with pytest.raises(DependencyError, match="this version has no ONNX models"):
+        aegan.Model(folder, "tiny", "1", "0", "onnx")
+    assert aegan.Model(folder, "tiny", "1", "0").backend == "tensorflow"
+    monkeypatch.setattr(runtimes, "_installed", lambda backend: backend == "onnx")
+    with pytest.raises(DependencyError, match=r"needs TensorFlow.*pip install 'aegan\[train\]'"):
+        aegan.load(reference, backend="tensorflow")
+    monkeypatch.setattr(runtimes, "_installed", lambda backend: False)
+    with pytest.raises(DependencyError, match="needs ONNX runtime or TensorFlow"):
+        aegan.load(reference)
 
 
 def test_the_same_seed_gives_the_same_samples_and_another_others(model: aegan.Model) -> None:
@@ -149,8 +225,9 @@ assert set(signatures) == {"encode", "decode", "reconstruct", "score"}
 
 
 def test_the_savedmodel_gives_the_same_numbers_where_aegan_is_not_installed(
-    model: aegan.Model, published: dict[str, Any], tmp_path: Path
+    on_tensorflow: aegan.Model, published: dict[str, Any], tmp_path: Path
 ) -> None:
+    model = on_tensorflow
     np.save(tmp_path / "images.npy", IMAGES)
     arguments = [published["model"] + "/serving", str(tmp_path / "images.npy")]
     out = tmp_path / "out.npz"
@@ -161,14 +238,6 @@ def test_the_savedmodel_gives_the_same_numbers_where_aegan_is_not_installed(
         assert np.array_equal(found["sample"], model.sample(20, seed=5))
         assert np.array_equal(found["signature"], model.encode(IMAGES))
         assert np.array_equal(found["drawn"], model.sample(20, seed=5))
-
-
-def test_the_keras_files_load_in_safe_mode(model: aegan.Model, published: dict[str, Any]) -> None:
-    import keras
-
-    folder = Path(published["model"]) / "keras"
-    encoder = keras.models.load_model(folder / "encoder.keras", safe_mode=True)
-    assert np.allclose(encoder(IMAGES / np.float32(16)), model.encode(IMAGES), atol=1e-5)
 
 
 @pytest.fixture

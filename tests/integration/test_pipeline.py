@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from aegan_pipelines.local_runner import run_locally, run_package
 from aegan_pipelines.pipeline import compile_package
+from sklearn.datasets import load_digits
 
 from aegan.config_file import load_config, preset_names, validate
 from aegan.errors import TrainingError
@@ -19,6 +21,7 @@ from aegan.registry import Registry
 from aegan.stages import train_autoencoder
 from aegan.store import open_store
 from tests.conftest import tiny
+from tests.packages import started
 
 STAGES = ["normalize", "train_autoencoder", "train_gan", "evaluate", "publish"]
 
@@ -112,6 +115,27 @@ def test_a_failing_stage_is_recorded_with_its_error(published: dict[str, Any]) -
     assert [f"normalize: {text}" for text in errors] == [record["error"]]
 
 
+@pytest.mark.parametrize("step", ["train-gan", "publish"])
+def test_a_step_said_to_have_succeeded_that_left_nothing_has_failed(
+    step: str, published: dict[str, Any], tmp_path: Path
+) -> None:
+    """As kfp.local's DockerRunner says of containers that are gone before it asks how they ended."""
+    package = tmp_path / "pipeline.yaml"
+    compile_package(validate(tiny(), "tiny"), package, published["root"])
+    spec, platform = yaml.safe_load_all(package.read_text("utf-8"))
+    container = spec["deploymentSpec"]["executors"][f"exec-{step}"]["container"]
+    container |= {"command": ["true", "kfp.dsl.executor_main"], "args": []}  # exits with 0
+    package.write_text(yaml.safe_dump_all([spec, platform]), "utf-8")
+    events: list[tuple[str, str, str]] = []
+    record = run_package(
+        package, published["root"], show=lambda *event: events.append(event), progress_seconds=60
+    )
+    assert (record["status"], record["state"]) == ("failed", "FAILED")
+    errors = [(stage, text) for stage, event, text in events if event == "error"]
+    expected = "the step was reported as done and left no output: it failed"
+    assert errors == [(step.replace("-", "_"), expected)]
+
+
 def test_a_batch_larger_than_a_reused_dataset_is_recorded_as_the_error(
     published: dict[str, Any],
 ) -> None:
@@ -137,18 +161,24 @@ def test_accelerators_that_are_not_there_stop_a_cluster_and_not_a_laptop(
 def test_the_compiled_package_runs_to_the_same_scores(
     published: dict[str, Any], tmp_path: Path
 ) -> None:
-    package = tmp_path / "pipeline.yaml"
+    """As compiled for a cluster, with what a laptop does not have, and data that the run names."""
+    package, data = tmp_path / "pipeline.yaml", tmp_path / "digits.npz"
+    digits = load_digits()
+    np.savez(data, x=digits.images.astype(np.uint8), y=digits.target)
     config = tmp_path / "tiny.yaml"
-    config.write_text(yaml.safe_dump(tiny()))
+    compute = {"preset": "gke-l4", "accelerator_count": 0, "environment": {"TMPDIR": "/nowhere"}}
+    config.write_text(yaml.safe_dump(tiny(data={"source": "/nowhere.npz"}, compute=compute)))
     aegan = Path(sys.executable).with_name("aegan")
     command = [str(aegan), "compile", str(config), "-o", str(package)]
     subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
     record = run_package(
         package,
         str(tmp_path / "root"),
+        data_source=str(data),
         show=lambda *_: None,
         progress_seconds=60,
     )
+    assert record["config"]["data"]["source"] == str(data)
     first, second = (read_metrics(r) for r in (published, record))
     assert second == first
 
@@ -165,14 +195,11 @@ def test_every_preset_compiles_to_a_package_fit_for_a_cluster(preset: str, tmp_p
     text = (tmp_path / "p.yaml").read_text("utf-8")
     assert "pip install" not in text
     spec = next(yaml.safe_load_all(text))
-    executors = spec["deploymentSpec"]["executors"]
-    assert {e["container"]["image"] for e in executors.values()} == {config.compute.image}
-    resources = {name: e["container"]["resources"] for name, e in executors.items()}
-    with_gpu = {name for name, r in resources.items() if "accelerator" in r}
-    assert with_gpu == {"exec-train-autoencoder", "exec-train-gan"}
-    gpu = resources["exec-train-gan"]["accelerator"]
-    assert gpu["resourceType"] == "nvidia.com/gpu"
-    assert gpu["resourceCount"] == "1"
+    pods = started(spec)
+    assert {pod["image"] for pod in pods.values()} == {config.compute.image}
+    gpus = {name: pod["resourceCount"] for name, pod in pods.items() if "resourceCount" in pod}
+    assert gpus == {"train_autoencoder": "1", "train_gan": "1"}
+    assert pods["train_gan"]["resourceType"] == "nvidia.com/gpu"
     tasks: dict[str, Any] = {}
     for component in [spec["root"], *spec["components"].values()]:
         tasks |= component.get("dag", {}).get("tasks", {})

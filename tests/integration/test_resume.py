@@ -32,8 +32,8 @@ modules[stage].run(open(config).read(), root, *uris)
 
 def slow() -> dict[str, Any]:
     """Long enough to be killed in the middle, with a checkpoint at every evaluation."""
-    autoencoder = {"steps": 20_000, "validate_every": 200, "checkpoint_seconds": 0.01}
-    gan = {"steps": 8_000, "checkpoint_seconds": 0.01}
+    autoencoder = {"steps": 10_000, "validate_every": 200, "checkpoint_seconds": 0.01}
+    gan = {"steps": 4_000, "checkpoint_seconds": 0.01}
     return tiny(autoencoder=autoencoder, gan=gan)
 
 
@@ -99,7 +99,7 @@ def test_killed_twice_and_resumed_gives_identical_weights(stage: str, tmp_path: 
 def test_told_to_stop_it_checkpoints_and_goes_on_to_the_same_weights(
     sent: int, code: int, tmp_path: Path
 ) -> None:
-    tree = tiny(autoencoder={"steps": 12_000, "checkpoint_seconds": 3600.0})
+    tree = tiny(autoencoder={"steps": 8_000, "checkpoint_seconds": 3600.0})
     config = tmp_path / "config.json"
     config.write_text(validate(tree, "stopped").to_json())
     found = []

@@ -12,6 +12,7 @@ from aegan import training
 from aegan.augment import CUT, NUM_DRAWS, augment
 from aegan.checkpoints import Checkpoints
 from aegan.config_file import validate
+from aegan.draws import draws_of
 from aegan.errors import ConfigError
 from aegan.gan import GanLearner, plan
 from aegan.store import open_store
@@ -172,11 +173,11 @@ def test_both_networks_learn_from_what_is_changed_in_mini_and_full_batches(netwo
 
 
 def test_each_micro_batch_and_each_phase_is_changed_in_its_own_way() -> None:
-    learner = GanLearner(gan_config(discriminator_steps=2), (8, 8, 1), None)
+    phases = GanLearner(gan_config(discriminator_steps=2), (8, 8, 1), None).phases
     seeds = [
         tuple(seed.numpy().tolist())
         for part in (0, 1)
-        for pair in learner._draws(tf.constant(3), tf.constant(part)).augmentation
+        for pair in draws_of(7, tf.constant(3), phases, tf.constant(part)).augmentation
         for seed in pair
     ]
     assert len(seeds) == len(set(seeds)) == 2 * 3 * 2

@@ -50,12 +50,15 @@ def trained(place: Path, mixture: Any = None, share: float = 0.5, **settings: An
     assert all(np.isfinite(list(record.values())).all() for record in history)
     assert learner.preview().shape == (64, 2)
     return export.GeneratorExport(
-        learner.average,
-        mixture,
-        config.gan.noise_size,
-        None,
-        AS_IT_IS,
-        latent.frequencies(labels),
+        export.Sampler(
+            learner.average,
+            mixture,
+            config.gan.noise_size,
+            None,
+            AS_IT_IS,
+            (2,),
+            latent.frequencies(labels),
+        )
     )
 
 
@@ -103,7 +106,8 @@ def test_a_refined_mixture_starts_in_the_class_and_stays_there(tmp_path: Path) -
 def test_labels_are_drawn_as_often_as_the_training_data_holds_them(tmp_path: Path) -> None:
     mixture = latent.fit_class_mixtures(*blobs(0.2), components=5, seed=0)
     frequencies = latent.frequencies(blobs(0.2)[1])
-    exported = export.GeneratorExport(None, mixture, 4, None, AS_IT_IS, frequencies)
+    sampler = export.Sampler(None, mixture, 4, None, AS_IT_IS, (2,), frequencies)
+    exported = export.GeneratorExport(sampler)
     samples = exported.sample(tf.constant(5000), tf.constant(5)).numpy()
     assert share_near(samples, 1) == pytest.approx(frequencies[1], abs=0.02)
     assert np.array_equal(exported.sample(tf.constant(300), tf.constant(5)), samples[:300])

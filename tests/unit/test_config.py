@@ -480,6 +480,10 @@ def test_the_digest_of_sections_changes_with_those_only() -> None:
             "gan.interpolation_penalty: `objective: wasserstein` needs a discriminator whose slope",
         ),
         (
+            {"gan": {"objective": "hinge", "draws_per_sample": 2}},
+            "gan.draws_per_sample: weighs draws by the ratio of densities, which the logit of `hinge`",
+        ),
+        (
             {"data": {"source": "digits", "validation_fraction": 0.5, "test_fraction": 0.5}},
             "their sum must be below 1, received 1",
         ),

@@ -438,6 +438,11 @@ def test_fewer_rows_than_a_batch_are_refused(tmp_path: Path, larger: str) -> Non
     assert _write(tmp_path, table, **{larger: {"batch_size": train}}).rows("train") == train
 
 
+def test_a_full_batch_may_be_smaller_than_a_batch(tmp_path: Path) -> None:
+    full = {"batch": "full", "batch_size": 100_000}
+    assert _write(tmp_path, _table(), autoencoder=full, gan=full).rows("train")
+
+
 def test_an_empty_validation_split_is_refused(tmp_path: Path) -> None:
     data = {"source": "given", "kind": "tabular", "validation_fraction": 1e-12}
     message = (

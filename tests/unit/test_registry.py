@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from aegan import manifest as manifests
+from aegan.aliases import Alias, Move
 from aegan.errors import IntegrityError, RegistryError
 from aegan.manifest import Manifest
-from aegan.references import parse_reference
-from aegan.registry import VERSION_PATTERN, Alias, Registry
+from aegan.references import VERSION_PATTERN, parse_reference
+from aegan.registry import Registry
 from aegan.store import open_store
 
 FILES = {
@@ -101,7 +102,7 @@ def test_a_version_without_a_manifest_does_not_exist(root: str, tmp_path: Path) 
     open_store(root).write(f"models/m/versions/{UNKNOWN}/weights", b"half an upload")
     assert registry.names() == []
     assert registry.versions("m") == []
-    with pytest.raises(RegistryError, match=f"no version {UNKNOWN} of m in .*nothing is published"):
+    with pytest.raises(RegistryError, match=f"no version {UNKNOWN} of m in .*, found none"):
         registry.resolve("m", UNKNOWN)
     with pytest.raises(RegistryError, match=f"no version {UNKNOWN}"):
         registry.fetch("m", UNKNOWN, tmp_path / "scratch")
@@ -135,7 +136,8 @@ def test_the_same_bytes_in_the_same_second_are_the_same_version(root: str, tmp_p
 def test_an_alias_remembers_where_it_pointed_before(root: str, tmp_path: Path) -> None:
     registry = Registry(root)
     first, second = _publish(root, tmp_path, b"1", b"2")
-    assert registry.set_alias("m", "champion", first, "first").previous is None
+    before = registry.set_alias("m", "champion", first, "first")
+    assert (before.previous, before.history) == (None, ())
     moved = registry.set_alias("m", "champion", second, "better")
     assert (moved.version, moved.previous, moved.reason) == (second, first, "better")
     assert moved.digest == registry.manifest("m", second).digest
@@ -144,6 +146,7 @@ def test_an_alias_remembers_where_it_pointed_before(root: str, tmp_path: Path) -
         datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(moved.at)
     ) < datetime.timedelta(minutes=1)
     assert registry.aliases("m") == {"champion": moved}
+    assert moved.history == (Move(**{key: vars(before)[key] for key in vars(moved.history[0])}),)
 
 
 def test_pointing_an_alias_where_it_points_changes_nothing(root: str, tmp_path: Path) -> None:
@@ -174,7 +177,7 @@ def test_an_alias_file_is_canonical(root: str, tmp_path: Path) -> None:
     assert content is not None
     tree = json.loads(content)
     assert content.decode() == json.dumps(tree, indent=2, sort_keys=True) + "\n"
-    assert Alias(**tree) == written
+    assert Alias(**tree | {"history": ()}) == written
 
 
 def test_no_move_is_lost_when_many_move_an_alias(root: str, tmp_path: Path) -> None:
@@ -247,7 +250,10 @@ def test_an_unknown_alias_names_those_that_exist(root: str, tmp_path: Path) -> N
 
 def test_an_unknown_version_names_those_that_exist(root: str, tmp_path: Path) -> None:
     versions = sorted(_publish(root, tmp_path, b"1", b"2"))
-    message = re.escape(f"no version {UNKNOWN} of m in {root}: expected one of {versions}")
+    message = (
+        f"no version {UNKNOWN} of m in {re.escape(root)}: it has no alias; expected one of its"
+    )
+    message += f" versions {', '.join(versions)}"
     with pytest.raises(RegistryError, match=message):
         Registry(root).resolve("m", UNKNOWN)
 

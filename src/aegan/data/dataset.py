@@ -12,6 +12,7 @@ import numpy as np
 
 from aegan.config import Config
 from aegan.data.normalizer import Normalizer, fit
+from aegan.data.schema import SCHEMA_VERSION
 from aegan.data.shards import Shards
 from aegan.data.sources import RawData
 from aegan.data.splits import split_rows
@@ -21,7 +22,6 @@ from aegan.narration import narrate
 
 Array = np.ndarray[Any, Any]
 
-SCHEMA_VERSION = 1
 SHARD_BYTES = 128 * 2**20
 SPLITS = ("train", "validation", "test")
 LEAST_OF_A_CLASS = 5  # rows that a Gaussian is fitted to
@@ -163,9 +163,10 @@ def check_sizes(config: Config, sizes: dict[str, int]) -> None:
         sizes: rows of each split.
 
     Raises:
-        DataError: the training split is smaller than a batch, or another one than k + 1 rows.
+        DataError: the training split is smaller than a mini-batch, or another one than k + 1 rows.
     """
-    needed = max(config.autoencoder.batch_size, config.gan.batch_size)
+    sections = (config.autoencoder, config.gan)
+    needed = max(1 if section.batch == "full" else section.batch_size for section in sections)
     if sizes["train"] < needed:
         raise DataError(
             f"{config.data.source}: {sizes['train']} training rows are fewer than one batch of"

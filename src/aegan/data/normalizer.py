@@ -14,6 +14,8 @@ from aegan.narration import narrate
 
 Array = np.ndarray[Any, Any]
 
+LARGEST = np.float32(1e38)  # networks compute in float32, which ends at 3.4e38
+
 
 @dataclass(frozen=True)
 class Normalizer:
@@ -43,7 +45,7 @@ class Normalizer:
         """Float32 [N, ...] to raw units; integers are rounded and kept within their type."""
         raw = normalized.astype(self.offset.dtype) * self.scale + self.offset
         if np.dtype(self.raw_dtype).kind in "ui":
-            raw = np.clip(np.rint(raw), *_float_limits(self.raw_dtype, self.offset.dtype))
+            raw = np.clip(np.rint(raw), *float_limits(self.raw_dtype, self.offset.dtype))
         return raw.astype(self.raw_dtype)
 
     def apply_tensor(self, raw: Any) -> Any:
@@ -59,7 +61,7 @@ class Normalizer:
 
         raw = tf.cast(normalized, self.offset.dtype) * self.scale + self.offset
         if np.dtype(self.raw_dtype).kind in "ui":
-            limits = _float_limits(self.raw_dtype, self.offset.dtype)
+            limits = float_limits(self.raw_dtype, self.offset.dtype)
             raw = tf.clip_by_value(tf.round(raw), *limits)
         return tf.cast(raw, self.raw_dtype)
 
@@ -123,7 +125,7 @@ def _working_dtype(raw_dtype: str) -> np.dtype[Any]:
     return np.promote_types(raw_dtype, np.float32)
 
 
-def _float_limits(dtype: str, working: np.dtype[Any]) -> tuple[Any, Any]:
+def float_limits(dtype: str, working: np.dtype[Any]) -> tuple[Any, Any]:
     """The range of floats that fits an integer type; its largest value itself may round out of it."""
     limits = np.iinfo(dtype)
     largest = working.type(limits.max)

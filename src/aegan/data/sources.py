@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from aegan.config import Data
+from aegan.data.normalizer import LARGEST
 from aegan.digests import sha256
 from aegan.errors import DataError
 from aegan.store import open_store
@@ -24,7 +25,6 @@ IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x
 ELEMENT_SHAPES = {"image": "[H, W] or [H, W, C]", "tabular": "[D]", "sequence": "[T, C]"}
 EXAMPLE_KEYS = ("x", "images", "data", "features")
 LABEL_KEYS = ("y", "labels", "targets")
-LARGEST = np.float32(1e38)  # networks compute in float32, which ends at 3.4e38
 
 
 @dataclass(frozen=True)

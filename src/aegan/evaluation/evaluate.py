@@ -15,14 +15,17 @@ from aegan.config import Config
 from aegan.data.dataset import Dataset
 from aegan.evaluation import gate
 from aegan.evaluation.features import feature_extractor
+from aegan.evaluation.memorization import memorization
 from aegan.evaluation.metrics import frechet_distance, manifold_scores
 from aegan.narration import narrate
 from aegan.samplers import GAUSSIAN, candidates
+from aegan.thresholds import Quantiles, quantiles
 
 Array = np.ndarray[Any, Any]
 
 REPEATS = 3
 SHOWN = 64
+MOST_MEMORIES = 2000  # samples that are looked for among the training examples
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Evaluation:
         samples: [64, *shape] raw, of the selected sampler.
         originals: [≤ 16, *shape] raw, of the test split.
         reconstructions: of the originals.
+        scores: quantiles of the anomaly scores of the validation split.
     """
 
     metrics: dict[str, Any]
@@ -42,6 +46,7 @@ class Evaluation:
     samples: Array
     originals: Array
     reconstructions: Array
+    scores: Quantiles
 
 
 def evaluate(config: Config, dataset: Dataset, autoencoder: Path, gan: Path) -> Evaluation:
@@ -79,6 +84,7 @@ def evaluate(config: Config, dataset: Dataset, autoencoder: Path, gan: Path) -> 
         "features": features,
         "examples_compared": min(config.evaluation.samples, dataset.rows("test")),
         "neighbours": config.evaluation.neighbours,
+        "memorization": _memorization(config, dataset, samplers[choice["selected"]]),
     }
     originals = dataset.normalizer.invert(dataset.features("test")[:16])
     return Evaluation(
@@ -87,7 +93,14 @@ def evaluate(config: Config, dataset: Dataset, autoencoder: Path, gan: Path) -> 
         samplers[choice["selected"]](SHOWN, _seeds(config)[0], raw=True),
         originals,
         model.reconstruct(originals).numpy(),
+        _validation_scores(dataset, model),
     )
+
+
+def _validation_scores(dataset: Dataset, model: Any) -> Quantiles:
+    """Anomaly scores of examples that were not trained on, as a consumer would get them."""
+    raw = dataset.normalizer.invert(dataset.features("validation"))
+    return quantiles(in_batches(model.score, raw))
 
 
 def _reconstruction(config: Config, dataset: Dataset, model: Any) -> dict[str, float]:
@@ -155,6 +168,18 @@ def _test_scores(
     rivals["real_train"] = _draw(dataset, "train", count, config)
     rivals["reconstructions"] = dataset.normalizer.apply(reconstructed)
     return {name: _scores(real, extract(examples), config) for name, examples in rivals.items()}
+
+
+def _memorization(
+    config: Config, dataset: Dataset, sample: Callable[..., Array]
+) -> dict[str, float]:
+    """Of the sampler that was chosen; the validation split is as random as the training split."""
+    samples = sample(min(config.evaluation.samples, MOST_MEMORIES), _seeds(config)[0])
+    found = memorization(samples, dataset.stored("train"), dataset.stored("validation"))
+    share, expected = found["nearest_to_training"], found["expected"]
+    text = f"{share:.1%} of samples lie nearest to a training example, expected {expected:.1%}"
+    narrate("evaluate", "info", f"{text} ± {found['noise']:.1%}")
+    return found
 
 
 def _draw(dataset: Dataset, split: str, count: int, config: Config) -> Array:

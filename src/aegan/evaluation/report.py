@@ -13,6 +13,7 @@ from aegan import samplers
 from aegan.config import Config
 from aegan.data.dataset import SPLITS, Dataset
 from aegan.evaluation import figures
+from aegan.evaluation.comparison import short
 from aegan.evaluation.evaluate import Evaluation
 from aegan.narration import duration
 
@@ -41,7 +42,7 @@ def render(
 
     source = (resources.files("aegan.evaluation") / "report.html.j2").read_text("utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters |= {"short": _short, "duration": duration}
+    environment.filters |= {"short": short, "duration": duration}
     metrics, verdict = evaluation.metrics, evaluation.verdict
     names = _names(config)
     pictures, num_samples = figures.picture(evaluation.samples)
@@ -63,6 +64,7 @@ def render(
         compared=f"{metrics['examples_compared']:,}",
         features=metrics["features"],
         neighbours=metrics["neighbours"],
+        memorization=metrics["memorization"],
         num_samples=num_samples,
         samples=figures.data_uri(pictures),
         reconstructions=figures.data_uri(figures.picture(pairs)[0]),
@@ -80,9 +82,3 @@ def _names(config: Config) -> dict[str, str]:
 
 def _alternate(first: Array, second: Array) -> Array:
     return np.stack([first, second], axis=1).reshape(-1, *first.shape[1:])
-
-
-def _short(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.4f}" if 1e-3 <= abs(value) < 10 else f"{value:.4g}"

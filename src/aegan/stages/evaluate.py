@@ -19,7 +19,9 @@ from aegan.store import open_store
 def run(
     config: str, root: str, dataset_uri: str, autoencoder_uri: str, gan_uri: str, *, fresh: str = ""
 ) -> StageResult:
-    """Write `report/{metrics.json,verdict.json,report.html}`; the summary holds the verdict.
+    """Write `report/{metrics.json,verdict.json,report.html}` and `scores.json`, the quantiles of scores.
+
+    The summary holds the verdict.
 
     Args:
         config: canonical JSON of the configuration.
@@ -50,6 +52,7 @@ def run(
         (report / "metrics.json").write_bytes(to_json(evaluation.metrics))
         (report / "verdict.json").write_bytes(to_json(evaluation.verdict))
         (report / "report.html").write_text(page, "utf-8")
+        (output / "scores.json").write_bytes(evaluation.scores.to_json())
         return {
             "verdict": "passed" if evaluation.verdict["passed"] else "rejected",
             "selected": evaluation.verdict["selected"],

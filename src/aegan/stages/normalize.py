@@ -10,8 +10,8 @@ from aegan.config_file import from_json
 from aegan.data.dataset import SPLITS, check_classes, check_sizes, write_dataset
 from aegan.data.sources import read_source
 from aegan.digests import to_json
-from aegan.narration import narrate
-from aegan.stages.stage import StageResult, dataset_key, explaining, run_key, run_stage, utc_now
+from aegan.narration import narrate, utc_now
+from aegan.stages.stage import StageResult, dataset_key, explaining, run_key, run_stage
 from aegan.store import check_writable, open_store
 
 

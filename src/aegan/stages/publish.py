@@ -10,18 +10,21 @@ from typing import Any
 
 import yaml
 
-import aegan
+from aegan import mlflow_flavour
 from aegan.config import Config
 from aegan.config_file import from_json
 from aegan.digests import to_json
 from aegan.errors import AeganError
+from aegan.model_card import model_card
 from aegan.narration import narrate
 from aegan.registry import Registry
+from aegan.signatures import check_key
 from aegan.stages.stage import (
     StageResult,
     explaining,
     fetch_outputs,
     key_of,
+    run_key,
     run_stage,
     stage_keys,
 )
@@ -59,6 +62,8 @@ def run(
     def work(output: Path) -> dict[str, Any]:
         nonlocal reused
         reused = False
+        if settings.publish.sign:
+            check_key(Path(settings.publish.sign))
         with tempfile.TemporaryDirectory() as name:
             scratch = Path(name)
             uris = (dataset_uri, autoencoder_uri, gan_uri, evaluation_uri)
@@ -66,6 +71,8 @@ def run(
             version_folder = scratch / "version"
             _assemble(settings, inputs, version_folder)
             version = registry.publish(settings.name, version_folder)
+        if settings.publish.sign:
+            registry.sign(settings.name, version, settings.publish.sign)
         _set_alias(registry, settings, version)
         facts = {"version": version, "uri": registry.uri(settings.name, version)}
         (output / "published.json").write_bytes(to_json(facts))
@@ -117,45 +124,27 @@ def _assemble(settings: Config, inputs: list[Path], version: Path) -> None:
         gan / "candidates" / verdict["selected"], version / "serving" / "generator" / "1"
     )
     shutil.copytree(autoencoder / "keras", version / "keras")
+    shutil.copytree(autoencoder / "litert", version / "litert")
+    shutil.copytree(autoencoder / "onnx", version / "onnx")
+    shutil.copytree(gan / "onnx" / verdict["selected"], version / "onnx", dirs_exist_ok=True)
     if verdict["selected"] == "gan":
-        shutil.copy(gan / "keras" / "generator.keras", version / "keras")
+        shutil.copytree(gan / "keras", version / "keras", dirs_exist_ok=True)
     (version / "preprocess").mkdir()
     for name in ("dataset.json", "normalizer.json"):
         shutil.copy(dataset / name, version / "preprocess")
     for name in ("mixture.npz", "whitening.npz"):
         shutil.copy(gan / name, version / "preprocess")
+    shutil.copy(evaluation / "scores.json", version / "preprocess")
     shutil.copytree(report, version / "report")
     text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
     (version / "config.yaml").write_text(text, "utf-8")
     metrics = json.loads((report / "metrics.json").read_text("utf-8"))
     description = json.loads((dataset / "dataset.json").read_text("utf-8"))
-    card = model_card(settings, description, metrics, verdict)
+    mlflow_flavour.write(description, version)
+    costs = {
+        "autoencoder": json.loads((autoencoder / "cost.json").read_text("utf-8")),
+        "GAN": json.loads((gan / "cost.json").read_text("utf-8")),
+    }
+    key = run_key(settings, description["data_digest"])
+    card = model_card(settings, description, metrics, verdict, costs=costs, run_key=key)
     (version / "README.md").write_text(card, "utf-8")
-
-
-def model_card(
-    settings: Config, dataset: dict[str, Any], metrics: dict[str, Any], verdict: dict[str, Any]
-) -> str:
-    """What the model is, what it was trained on, how good it is, what it must not be used for."""
-    rows = {split: part["rows"] for split, part in dataset["splits"].items()}
-    scores = "\n".join(
-        f"| {name.replace('_', ' ')} | {value:.4g} |" for name, value in metrics["headline"].items()
-    )
-    return f"""# {settings.name}
-
-An autoencoder with {settings.autoencoder.latent_size} codes and a sampler of new examples
-({verdict["selected"]}), trained by aegan {aegan.__version__}.
-
-Data: SHA-256 `{dataset["data_digest"]}`, kind {dataset["kind"]}, examples of shape
-{dataset["element_shape"]} ({dataset["raw_dtype"]}); {rows["train"]} training, {rows["validation"]}
-validation and {rows["test"]} test rows, seed {settings.seed}.
-
-| score on the test split | value |
-| --- | --- |
-{scores}
-
-Generative scores are in {metrics["features"]}. The sampler was chosen because {verdict["reason"]}.
-
-Samples are synthetic. They may resemble training examples: do not treat them as anonymised, and do
-not pass them off as real.
-"""

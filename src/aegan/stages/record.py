@@ -9,9 +9,10 @@ from typing import Any
 from aegan.config import Config
 from aegan.config_file import from_json
 from aegan.digests import to_json
-from aegan.narration import narrate
-from aegan.stages.stage import FAILURE, STAGES, read_result, stage_keys, utc_now
+from aegan.narration import narrate, utc_now
+from aegan.stages.stage import FAILURE, STAGES, read_result, stage_keys
 from aegan.store import Store, open_store
+from aegan.versions import installed_version
 
 
 def run(config: str, root: str, run_id: str, state: str, message: str) -> dict[str, Any]:
@@ -27,12 +28,26 @@ def run(config: str, root: str, run_id: str, state: str, message: str) -> dict[s
     Returns:
         The record: `status` is published, rejected, failed or cancelled.
     """
-    settings = from_json(config)
     store = open_store(root)
     began = json.loads(store.read(f"runs/{run_id}/began.json") or b"{}")
+    return write(store, {"run_id": run_id} | collect(config, store, began, state, message))
+
+
+def write(store: Store, record: dict[str, Any]) -> dict[str, Any]:
+    """Write a record to its place and say where that is; returns it."""
+    place = f"runs/{record['run_id']}/run.json"
+    store.write(place, to_json(record))
+    narrate("record", "record", f"{store.uri}/{place}")
+    return record
+
+
+def collect(
+    config: str, store: Store, began: dict[str, Any], state: str, message: str
+) -> dict[str, Any]:
+    """The record but for the run's id; `began` is what `normalize` noted of the run."""
+    settings = from_json(config)
     stages, error = _stages(store, settings, began)
-    record = {
-        "run_id": run_id,
+    return {
         "name": settings.name,
         "status": _status(state, stages),
         "state": state,
@@ -47,10 +62,6 @@ def run(config: str, root: str, run_id: str, state: str, message: str) -> dict[s
         "alias": settings.publish.alias,
         "versions": _versions(),
     }
-    place = f"runs/{run_id}/run.json"
-    store.write(place, to_json(record))
-    narrate("record", "record", f"{store.uri}/{place}")
-    return record
 
 
 def _stages(
@@ -93,13 +104,8 @@ def _status(state: str, stages: dict[str, Any]) -> str:
 
 
 def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
     from platform import python_version
 
-    found = {"python": python_version()}
-    for package in ("aegan", "tensorflow", "keras", "kfp", "numpy"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    packages = ("aegan", "tensorflow", "keras", "kfp", "numpy")
+    found = {name: version for name in packages if (version := installed_version(name))}
+    return {"python": python_version(), **found}

@@ -3,6 +3,7 @@
     <root>/stages/<stage>/<key>/stage.json        the record, written last; names the attempt
     <root>/stages/<stage>/<key>/<attempt>/…       the outputs
     <root>/stages/<stage>/<key>/failure.json      the error of the newest attempt, if it failed
+    <root>/stages/<stage>/<key>/progress.json     what it says while it works: see progress.py
 
 The key is a digest of everything the outputs depend on, so a stage's URI stands for its contents:
 given the same inputs it names the same outputs, on a laptop, on a cluster and in Kubeflow's cache.
@@ -10,7 +11,6 @@ given the same inputs it names the same outputs, on a laptop, on a cluster and i
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 import tempfile
@@ -27,7 +27,8 @@ import aegan
 from aegan.config import Config
 from aegan.digests import of_files, sha256, to_json
 from aegan.errors import AeganError, IntegrityError, StoreError
-from aegan.narration import duration, narrate
+from aegan.narration import duration, narrate, utc_now
+from aegan.stages.progress import progress_shown
 from aegan.store import Store, open_store
 
 STAGES = ("normalize", "train_autoencoder", "train_gan", "evaluate", "publish")
@@ -125,22 +126,23 @@ def run_stage(
         ):
             narrate(stage, "reused", f"inputs unchanged since {found.finished}")
             return found
-        narrate(stage, "start", "")
-        start = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="aegan-") as scratch:
-            output = Path(scratch)
-            summary = work(output)
-            attempt = uuid.uuid4().hex[:12]
-            files = of_files(output)
-            store.upload(output, f"{prefix}/{attempt}")
-        seconds = round(time.monotonic() - start, 2)
-        uri = f"{store.uri}/{prefix}"
-        result = StageResult(uri, attempt, utc_now(), seconds, files, summary, fresh)
-        store.write(f"{prefix}/{RECORD}", to_json(asdict(result)))
-        store.delete(f"{prefix}/{FAILURE}")
-        clean_up()
-        narrate(stage, "done", f"in {duration(seconds)}  {describe(summary)}".rstrip())
-        return result
+        with progress_shown(store, prefix):
+            narrate(stage, "start", "")
+            start = time.monotonic()
+            with tempfile.TemporaryDirectory(prefix="aegan-") as scratch:
+                output = Path(scratch)
+                summary = work(output)
+                attempt = uuid.uuid4().hex[:12]
+                files = of_files(output)
+                store.upload(output, f"{prefix}/{attempt}")
+            seconds = round(time.monotonic() - start, 2)
+            uri = f"{store.uri}/{prefix}"
+            result = StageResult(uri, attempt, utc_now(), seconds, files, summary, fresh)
+            store.write(f"{prefix}/{RECORD}", to_json(asdict(result)))
+            store.delete(f"{prefix}/{FAILURE}")
+            clean_up()
+            narrate(stage, "done", f"in {duration(seconds)}  {describe(summary)}".rstrip())
+            return result
 
 
 def _is_whole(store: Store, prefix: str, result: StageResult) -> bool:
@@ -202,11 +204,6 @@ def fetch_outputs(uri: str, scratch: Path) -> Path:
                 f" written; {AGAIN}"
             )
     return folder
-
-
-def utc_now() -> str:
-    """The time in UTC, ISO 8601, whole milliseconds (two runs started in one second stay ordered)."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
 def describe(summary: dict[str, Any]) -> str:

@@ -25,7 +25,7 @@ def run(config: str, root: str, dataset_uri: str, *, fresh: str = "") -> StageRe
     def work(
         dataset: Dataset, checkpoints: Any, monitor: Any, _: Path, output: Path
     ) -> dict[str, Any]:
-        from aegan import autoencoder, export, training
+        from aegan import autoencoder, export, export_litert, export_onnx, training
 
         learner = autoencoder.AutoencoderLearner(
             settings, dataset.shape, dataset.features("validation")
@@ -37,10 +37,13 @@ def run(config: str, root: str, dataset_uri: str, *, fresh: str = "") -> StageRe
         (output / "keras").mkdir()
         learner.encoder.save(output / "keras" / "encoder.keras")
         learner.decoder.save(output / "keras" / "decoder.keras")
-        exported = export.AutoencoderExport(
+        parts = export.Autoencoder(
             learner.encoder, learner.decoder, dataset.normalizer, dataset.shape
         )
+        exported = export.AutoencoderExport(parts)
         export.save_autoencoder(exported, output / "serving" / "autoencoder" / "1")
+        export_onnx.save_autoencoder(parts, output / "onnx")
+        export_litert.save_autoencoder(parts, exported, output / "litert")
         return {
             "steps": int(history[-1]["step"]),
             "validation_loss": min(record["validation_loss"] for record in history),

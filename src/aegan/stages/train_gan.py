@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,8 @@ def _train(
     write_history(history, output)
     (output / "keras").mkdir()
     learner.average.save(output / "keras" / "generator.keras")
+    if settings.gan.draws_per_sample > 1:
+        learner.discriminator.save(output / "keras" / "discriminator.keras")
     latent.save_arrays(output / "mixture.npz", mixture)
     latent.save_arrays(output / "whitening.npz", whitening)
     _save_candidates(settings, learner, mixture, (whitening, decoder), dataset, output)
@@ -108,25 +111,37 @@ def _save_candidates(
     output: Path,
 ) -> None:
     """Export the samplers of which the best is published, and the trivial one beside them."""
-    from aegan import export, latent, samplers
+    from aegan import export, export_onnx, latent, samplers
 
     section = settings.gan
-    start = mixture if section.prior == "mixture" else None
-    decoding = to_examples if section.space == "latent" else None
-    latent_size = mixture.means.shape[1]
+    latent_size, labels = mixture.means.shape[1], _labels(settings, dataset)
     one_gaussian = latent.standard_gaussian(latent_size)
-    as_they_are = (latent.no_whitening(latent_size), to_examples[1])
-    labels = _labels(settings, dataset)
-    frequencies = None if labels is None else latent.frequencies(labels)
-    parts: dict[str, tuple[Any, Any, Any, Any]] = {
-        samplers.GAN: (learner.average, start, decoding, frequencies),
-        samplers.MIXTURE: (None, mixture, to_examples, frequencies),
-        samplers.PRIOR: (None, one_gaussian, as_they_are, None),
-        samplers.GAUSSIAN: (None, one_gaussian, to_examples, None),
+    number, in_latent_space = section.draws_per_sample, section.space == "latent"
+    of_mixture = export.Sampler(
+        None,
+        mixture,
+        section.noise_size,
+        to_examples,
+        dataset.normalizer,
+        dataset.shape,
+        None if labels is None else latent.frequencies(labels),
+    )
+    of_one_gaussian = replace(of_mixture, mixture=one_gaussian, frequencies=None)
+    parts = {
+        samplers.GAN: replace(
+            of_mixture,
+            network=learner.average,
+            mixture=mixture if section.prior == "mixture" else None,
+            decoding=to_examples if in_latent_space else None,
+            choice=(learner.discriminator, number) if number > 1 else None,
+        ),
+        samplers.MIXTURE: of_mixture,
+        samplers.PRIOR: replace(
+            of_one_gaussian, decoding=(latent.no_whitening(latent_size), to_examples[1])
+        ),
+        samplers.GAUSSIAN: of_one_gaussian,
     }
     for name in (*samplers.candidates(settings), samplers.GAUSSIAN):
-        network, prior, decode, classes = parts[name]
-        exported = export.GeneratorExport(
-            network, prior, section.noise_size, decode, dataset.normalizer, classes
-        )
-        export.save_generator(exported, output / "candidates" / name)
+        export.save_generator(export.GeneratorExport(parts[name]), output / "candidates" / name)
+        if name != samplers.GAUSSIAN:
+            export_onnx.save_sampler(parts[name], output / "onnx" / name)

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from aegan.compute_steps import step_of
 from aegan.config import Config
+from aegan.config_compute import StepName
 from aegan.config_training import Training
 from aegan.data.dataset import Dataset, open_dataset
 from aegan.digests import to_json
@@ -28,7 +30,7 @@ Work = Callable[[Dataset, Any, Any, Path, Path], dict[str, Any]]
 
 
 def run_training(
-    settings: Config, root: str, stage: str, dataset_uri: str, work: Work, *, fresh: str
+    settings: Config, root: str, stage: StepName, dataset_uri: str, work: Work, *, fresh: str
 ) -> StageResult:
     """`run_stage` with a dataset to train on and checkpoints that are kept until the outputs are.
 
@@ -53,7 +55,7 @@ def run_training(
         from aegan.plans import require_accelerators, require_separable
 
         nonlocal checkpoints
-        require_accelerators(settings.compute.accelerator_count)
+        require_accelerators(step_of(settings.compute, stage).accelerator_count)
         with tempfile.TemporaryDirectory() as name:
             scratch = Path(name)
             dataset = open_dataset(fetch_outputs(dataset_uri, scratch))

@@ -1,0 +1,271 @@
+"""What the training engine costs beside the arithmetic.
+
+    taskset -c 0,1 python benchmarks/engine.py [--check] [--only NAME] [--rounds 5]
+
+    streamed      samples/s of examples read from memory-mapped files, as a share of resident ones
+    full batch    seconds of a full-batch step, as a ratio to bare forward and backward passes over the
+                  same micro-batches in one compiled loop, without double precision and descent
+    first step    seconds from the start of the process to the end of the first step of each preset's
+                  stages, with examples of the preset's shape
+    around        share of a training's seconds that is not spent in its steps: validation, progress,
+                  curves, previews and checkpoints at their defaults, over `--seconds` of training
+
+Prints one JSON object a line; ratios are medians over rounds that take turns. `--check` exits 1 where a
+floor is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("AEGAN_PROGRESS_SECONDS", "3600")
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+DENSE = {"hidden": [], "latent_size": 64, "code_activation": "relu", "schedule": "constant"}
+CONV = {"network": "conv", "hidden": [32, 64], "latent_size": 64, "schedule": "constant"}
+LEAST_STREAMED = {"dense": 0.8, "conv": 0.95}
+MOST_FULL_BATCH, MOST_FIRST_STEP, MOST_AROUND = 1.15, 10.0, 0.03
+SHAPES = {"digits": (8, 8, 1)}  # of the presets' examples, where they are not Fashion-MNIST's
+
+
+def parts(kind: str, **section: Any) -> tuple[Any, Any, Array]:
+    """A learner, its plan and its examples."""
+    from aegan import autoencoder
+    from aegan.config_file import validate
+
+    section = (DENSE if kind == "dense" else CONV) | {"validate_every": 10**9} | section
+    tree = {"name": "b", "data": {"source": "x", "kind": "image"}, "autoencoder": section}
+    config = validate(tree, "benchmark")
+    rows = 60_000 if kind == "dense" else 8192
+    examples = np.random.default_rng(0).random((rows, 28, 28, 1), np.float32)
+    learner = autoencoder.AutoencoderLearner(config, (28, 28, 1), examples[:1000])
+    return learner, autoencoder.plan(config), examples
+
+
+def rate(program: Any, seconds: float) -> float:
+    """Samples per second of a program that ran once before."""
+    units, done, start = program.most_units, 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        program.run(done + units, units, [0.0] * len(program.names))
+        done += units
+    return program.samples * done / program.units / (time.perf_counter() - start)
+
+
+def streamed(kind: str, rounds: int) -> dict[str, Any]:
+    """The line of one network."""
+    from aegan.programs import MiniBatches
+
+    with tempfile.TemporaryDirectory() as folder:
+        rates: dict[bool, list[float]] = {False: [], True: []}
+        programs = {}
+        for is_streamed in rates:
+            learner, plan, examples = parts(kind, batch_size=128, steps=10**6)
+            if is_streamed:
+                np.save(f"{folder}/examples.npy", examples)
+                examples = np.load(f"{folder}/examples.npy", mmap_mode="r")
+            programs[is_streamed] = MiniBatches(learner, examples, plan, streamed=is_streamed)
+            rate(programs[is_streamed], 1.0)
+        for _ in range(rounds):
+            for is_streamed, program in programs.items():
+                rates[is_streamed].append(rate(program, 2.0))
+    return {
+        "what": f"{kind} 28x28, batch 128, streamed",
+        "value": round(statistics.median(rates[True])),
+        "unit": "samples/s",
+        "ratio_to_resident": ratio(rates[True], rates[False]),
+        "at_least": LEAST_STREAMED[kind],
+    }
+
+
+def full_batch(kind: str, rounds: int) -> dict[str, Any]:
+    """The line of one network."""
+    import tensorflow as tf
+
+    from aegan.full_batch import FullBatch
+
+    learner, plan, examples = parts(kind, batch="full", steps=10**6)
+    program = FullBatch(learner, examples, plan, streamed=False)
+    data, size = tf.constant(examples), plan.micro_batch_size
+    weights = [v.value for model in (learner.encoder, learner.decoder) for v in model.weights]
+
+    @tf.function(jit_compile=plan.xla, autograph=False)
+    def bare() -> Any:
+        def body(part: Any, sums: Any) -> Any:
+            x = tf.slice(data, [part * size, 0, 0, 0], [size, *data.shape[1:]])  # of a known size
+            with tf.GradientTape() as tape:
+                rebuilt = learner.decoder(learner.encoder(x, training=True), training=True)
+                loss = tf.reduce_sum(tf.square(x - rebuilt)) / np.prod(x.shape[1:])
+            found = tape.gradient(loss, weights)
+            return part + 1, [s + f for s, f in zip(sums, found, strict=True)]
+
+        zeros = [tf.zeros_like(weight) for weight in weights]
+        whole = len(examples) // size
+        return tf.while_loop(lambda part, _: part < whole, body, (tf.constant(0), zeros))[1]
+
+    def ours(number: int) -> None:
+        first = number * program.units
+        program.run(first, program.units, [0.0] * len(program.names))
+
+    found: dict[str, list[float]] = {"ours": [], "bare": []}
+    covered = len(examples) // size * size / len(examples)  # it leaves out the smaller last one
+    for number in range(rounds + 1):
+        for name, call in (("ours", lambda n=number: ours(n)), ("bare", bare)):
+            start = time.perf_counter()
+            result = call()
+            if name == "bare":
+                result[0].numpy()
+            if number:
+                spent = time.perf_counter() - start
+                found[name].append(spent / (covered if name == "bare" else 1))
+    return {
+        "what": f"{kind} 28x28, {len(examples):,} examples, full-batch step",
+        "value": round(statistics.median(found["ours"]), 3),
+        "unit": "s",
+        "ratio_to_bare": ratio(found["ours"], found["bare"]),
+        "at_most": MOST_FULL_BATCH,
+    }
+
+
+def ratio(ours: list[float], peers: list[float]) -> float:
+    """The median over the rounds."""
+    return round(statistics.median(a / b for a, b in zip(ours, peers, strict=True)), 3)
+
+
+def first_step(preset: str, stage: str) -> None:
+    """In this process: build, compile, take one step, and print when that was."""
+    from aegan import autoencoder, gan, latent
+    from aegan.config_file import load_config
+    from aegan.programs import MiniBatches
+
+    config = load_config(preset)
+    shape = SHAPES.get(preset, (28, 28, 1))
+    examples = np.random.default_rng(0).random((2000, *shape), np.float32)
+    learner: Any
+    if stage == "autoencoder":
+        learner = autoencoder.AutoencoderLearner(config, shape, examples[:500])
+        plan = autoencoder.plan(config)
+    else:
+        plan, mixture = gan.plan(config), None
+        if config.gan.space == "latent":
+            shape = (config.autoencoder.latent_size,)
+            mixture = latent.standard_gaussian(shape[0])
+            examples = np.random.default_rng(0).normal(size=(2000, *shape)).astype(np.float32)
+        learner = gan.GanLearner(config, shape, mixture)
+    program = MiniBatches(learner, examples, plan, streamed=False)
+    program.run(0, 1, [0.0] * len(program.names))
+    print(time.time())
+
+
+def first_steps(rounds: int) -> list[dict[str, Any]]:
+    """A line for each stage of each preset."""
+    from aegan.config_file import preset_names
+
+    lines = []
+    for preset in preset_names():
+        for stage in ("autoencoder", "gan"):
+            command = [sys.executable, __file__, "--first-step", preset, stage]
+            found = []
+            for _ in range(min(rounds, 3)):
+                start = time.time()
+                done = subprocess.run(command, check=True, capture_output=True, text=True)
+                found.append(float(done.stdout) - start)
+            value = round(statistics.median(found), 1)
+            line = {"what": f"{preset}, {stage}, first step", "value": value, "unit": "s"}
+            lines.append(line | {"at_most": MOST_FIRST_STEP})
+    return lines
+
+
+def around(seconds: float) -> dict[str, Any]:
+    """The line of a training of the default autoencoder on as many images as Fashion-MNIST has."""
+    from aegan import autoencoder, training
+    from aegan.checkpoints import Checkpoints
+    from aegan.config_file import validate
+    from aegan.data.normalizer import fit
+    from aegan.monitor import Monitor
+    from aegan.programs import MiniBatches
+    from aegan.stages.training_stage import preview_interval
+    from aegan.store import open_store
+
+    tree = {"name": "b", "data": {"source": "x", "kind": "image"}}
+    examples = np.random.default_rng(0).random((54_000, 28, 28, 1), np.float32)
+    in_steps, run = [0.0], MiniBatches.run
+
+    def timed(self: Any, *arguments: Any) -> Any:
+        start = time.perf_counter()
+        found = run(self, *arguments)
+        in_steps[0] += time.perf_counter() - start
+        return found
+
+    config = validate(tree, "benchmark")
+    learner = autoencoder.AutoencoderLearner(config, (28, 28, 1), examples[:6000])
+    plan = autoencoder.plan(config)
+    program = MiniBatches(learner, examples, plan, streamed=False)
+    rate(program, 2.0)
+    steps = int(seconds * rate(program, 3.0) / plan.batch_size)
+    del program
+    MiniBatches.run = timed  # type: ignore[method-assign]
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(folder)
+        normalizer = fit(examples[:100], "minmax", "image")
+        every = preview_interval(config.autoencoder.model_copy(update={"steps": steps}))
+        monitor = Monitor(store, "p", normalizer, stage="s", preview_every=every)
+        checkpoints = Checkpoints(store, "checkpoints", "s")
+        with contextlib.closing(monitor):
+            start = time.perf_counter()
+            training.train(learner, examples, replace(plan, steps=steps), checkpoints, monitor)
+            whole = time.perf_counter() - start
+    MiniBatches.run = run  # type: ignore[method-assign]
+    return {
+        "what": f"default autoencoder, {steps:,} steps in {whole:.0f} s, outside its steps",
+        "value": round(1 - in_steps[0] / whole, 4),
+        "unit": "share of the seconds",
+        "at_most": MOST_AROUND,
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--only", choices=["streamed", "full", "first", "around"])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=150.0)
+    parser.add_argument("--first-step", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.first_step:
+        first_step(*arguments.first_step)
+        return 0
+    lines: list[dict[str, Any]] = []
+    if arguments.only in (None, "streamed"):
+        lines += [streamed(kind, arguments.rounds) for kind in LEAST_STREAMED]
+    if arguments.only in (None, "full"):
+        lines += [full_batch(kind, arguments.rounds) for kind in LEAST_STREAMED]
+    if arguments.only in (None, "first"):
+        lines += first_steps(arguments.rounds)
+    if arguments.only in (None, "around"):
+        lines.append(around(arguments.seconds))
+    missed = False
+    for line in lines:
+        print(json.dumps(line))
+        value = next((v for k, v in line.items() if k.startswith("ratio")), line["value"])
+        missed |= value > line.get("at_most", value) or value < line.get("at_least", value)
+    return int(missed and arguments.check)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""`aegan submit`: the pipeline on a cluster. Heavy modules are imported inside."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from aegan_pipelines.cli_options import (
+    INTERRUPTED,
+    config_options,
+    connection_options,
+    exit_code,
+    json_option,
+    missing,
+    submit_options,
+)
+
+
+def open_cluster(options: dict[str, str | None]) -> tuple[Any, Any]:
+    """The context that options, environment and file make, and a server that was reached."""
+    try:
+        from aegan_pipelines.connection import check_server, connect, in_namespace, read_context
+    except ImportError as error:
+        raise missing("reaching a cluster", "pipelines", error) from None
+    context = read_context(**options)
+    api = connect(context)
+    return api, in_namespace(context, check_server(api))
+
+
+def cluster_root(given: str | None, context: Any) -> str:
+    """The root of a run, as its pods see it."""
+    root = str(given or context.root or "")
+    if not root.startswith(("gs://", "/")):
+        what = f"--root {root}: pods do not share your folder;" if root else "no root was given:"
+        raise click.UsageError(
+            f"{what} expected --root gs://bucket/path, or the absolute path of a volume that every"
+            " step mounts"
+        )
+    return root
+
+
+@click.command()
+@config_options
+@click.option("--root", help="gs:// path for all outputs (or `root` of the context file).")
+@click.option("--no-cache", is_flag=True, help="Compute every stage anew, checkpoints included.")
+@submit_options
+@json_option
+@connection_options
+def submit(
+    config: str,
+    overrides: tuple[str, ...],
+    root: str | None,
+    no_cache: bool,
+    wait: bool,
+    follow: bool,
+    as_json: bool,
+    **options: str | None,
+) -> None:
+    """Run the pipeline on a Kubeflow cluster.
+
+    Exit codes with --wait or --follow: 0 published, 3 rejected by the gate, 1 failed, 130
+    interrupted.
+    """
+    import uuid
+
+    from aegan.config_file import load_config
+
+    settings = load_config(config, overrides)
+    fresh = uuid.uuid4().hex if no_cache else ""
+    start(settings, root, options, fresh=fresh, wait=wait, follow=follow, as_json=as_json)
+
+
+def start(
+    settings: Any,
+    root: str | None,
+    options: dict[str, str | None],
+    *,
+    fresh: str,
+    wait: bool,
+    follow: bool,
+    as_json: bool,
+    sweep: tuple[Any, str, int] | None = None,
+) -> None:
+    """Submit a run, tell of it, and follow it if that is wanted.
+
+    Args:
+        settings: the configuration.
+        root: as given, or None.
+        options: for `open_cluster`.
+        fresh: see `run_stage`.
+        wait: for the end.
+        follow: wait, and show what happens.
+        as_json: for programs.
+        sweep: trials, metric and parallelism, to run a sweep.
+    """
+    api, context = open_cluster(options)
+    root = cluster_root(root, context)
+    note_local_source(settings.data.source)
+    try:
+        from aegan_pipelines import submission
+
+        sweeping = None if sweep is None else submission.compiled_sweep(settings, *sweep)
+        done = submission.submit(api, settings, root, context, fresh=fresh, sweep=sweeping)
+    except ImportError as error:
+        raise missing("submitting pipelines", "pipelines", error) from None
+    package = done.package
+    what = "uploaded" if package.uploaded else "there already:"
+    click.echo(f"{what} pipeline {package.pipeline}, version {package.version}", err=True)
+    facts = {
+        "run_id": done.run_id,
+        "name": done.name,
+        "link": done.link,
+        "pipeline": package.pipeline,
+        "version": package.version,
+        "uploaded": package.uploaded,
+        "root": root,
+    }
+    if not (wait or follow):
+        click.echo(json.dumps(facts, indent=2) if as_json else f"{done.run_id}\n{done.link}")
+        return
+    click.echo(f"run {done.run_id}  {done.link}", err=True)
+    finish(api, done.run_id, root, quiet=not follow, facts=facts if as_json else None)
+
+
+def note_local_source(source: str) -> None:
+    """Say so where a source is not where pods usually find one."""
+    if source != "digits" and not source.startswith("gs://"):
+        click.echo(f"note: pods look for data.source in their own file system: {source}", err=True)
+
+
+def finish(api: Any, run_id: str, root: str, *, quiet: bool, facts: dict[str, Any] | None) -> None:
+    """Follow a run to its end, tell how it ended, and exit.
+
+    Args:
+        api: of the cluster.
+        run_id: of the run.
+        root: where its outputs lie.
+        quiet: tell nothing on the way.
+        facts: printed as JSON with the outcome, in place of a summary.
+    """
+    from rich.console import Console
+
+    from aegan_pipelines.display import Display
+    from aegan_pipelines.following import follow
+
+    display = Display(Console(stderr=True))
+
+    def show(stage: str, event: str, text: str) -> None:
+        if not quiet or event in ("error", "warning"):
+            display.show(stage, event, text)
+
+    try:
+        state, record = follow(api, run_id, show)
+    except KeyboardInterrupt:
+        display.close()
+        _leave_or_cancel(api, run_id)
+        sys.exit(INTERRUPTED)
+    finally:
+        display.close()
+    status = str(record["status"]) if record else state.lower()
+    if facts is not None:
+        click.echo(
+            json.dumps(facts | {"state": state, "status": status, "record": record}, indent=2)
+        )
+    elif record and status in ("published", "rejected"):
+        from aegan_pipelines.summary import summarize
+
+        click.echo(summarize(record, root))
+    else:
+        click.echo(f"error: {_why(run_id, state, record)}", err=True)
+    sys.exit(exit_code(status))
+
+
+def _why(run_id: str, state: str, record: dict[str, Any] | None) -> str:
+    if record is None and state == "SUCCEEDED":
+        return (
+            f"run {run_id} SUCCEEDED, but its record cannot be read from here: whether it published is"
+            " not known. Check --root and your access to it"
+        )
+    reason = (record or {}).get("error") or "no step left an error"
+    return (
+        f"run {run_id} {state}: {reason}. `aegan runs logs {run_id}` shows more, `aegan runs resume"
+        f" {run_id}` goes on where it stopped"
+    )
+
+
+def _leave_or_cancel(api: Any, run_id: str) -> None:
+    from aegan_pipelines import cluster
+
+    asked = sys.stdin.isatty() and sys.stderr.isatty()
+    try:
+        leave = not asked or click.confirm("\nleave the run going?", default=True, err=True)
+    except click.Abort:  # Ctrl-C again: the question was answered with as little as can be
+        leave = True
+    if leave:
+        click.echo(f"the run goes on; to end it: aegan runs cancel {run_id}", err=True)
+    else:
+        click.echo(f"the run is {cluster.cancel_run(api, run_id)}", err=True)

@@ -1,0 +1,109 @@
+"""`aegan runs`: looking at runs on a cluster, ending them, going on with them."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from aegan_pipelines.cli_cluster import finish, open_cluster
+from aegan_pipelines.cli_options import connection_options, json_option
+
+
+@click.group()
+def runs() -> None:
+    """Look at runs on a cluster, cancel and resume them."""
+
+
+@runs.command("list")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="How many.")
+@json_option
+@connection_options
+def list_(limit: int, as_json: bool, **options: str | None) -> None:
+    """List runs, the newest first."""
+    import itertools
+
+    from aegan_pipelines import cluster
+
+    api, context = open_cluster(options)
+    query = {"sort_by": "created_at desc", "namespace": context.namespace or ""}
+    found = list(itertools.islice(cluster.pages(api, "/runs", "runs", **query), limit))
+    keys = ("run_id", "state", "created_at", "finished_at", "display_name")
+    rows = [{key: run.get(key) for key in keys} for run in found]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    elif not rows:
+        click.echo(f"no runs at {api.host}", err=True)
+    for row in () if as_json else rows:
+        when = str(row["created_at"])[:19].replace("T", " ")
+        click.echo(f"{row['run_id']}  {row['state']:<10}{when}  {row['display_name']}")
+
+
+@runs.command()
+@click.argument("run_id")
+@json_option
+@connection_options
+def show(run_id: str, as_json: bool, **options: str | None) -> None:
+    """Show a run: its state, its steps, and what it led to."""
+    from aegan_pipelines.run_facts import describe_run, run_facts
+
+    api, _ = open_cluster(options)
+    facts = run_facts(api, run_id)
+    click.echo(json.dumps(facts, indent=2) if as_json else describe_run(facts))
+
+
+@runs.command()
+@click.argument("run_id")
+@json_option
+@connection_options
+def logs(run_id: str, as_json: bool, **options: str | None) -> None:
+    """Show what the stages of a run said, as far as it lies in the run's root."""
+    from aegan_pipelines import cluster
+    from aegan_pipelines.following import details_of
+
+    api, context = open_cluster(options)
+    run = cluster.get_run(api, run_id)
+    given = cluster.effective_parameters(api, run)
+    lines = details_of(given, run_id, lambda *_: None).logs()
+    if as_json:
+        keys = ("stage", "at", "event", "text")
+        click.echo(json.dumps([dict(zip(keys, line, strict=True)) for line in lines], indent=2))
+        return
+    for stage, at, event, text in lines:
+        click.echo(f"{at[:19]}  {stage:<18}{event:<9}{text}".rstrip())
+    where = f" -n {context.namespace}" if context.namespace else ""
+    click.echo(
+        f"the pods' own logs: kubectl logs{where} -l pipeline/runid={run_id} -c main --tail=-1",
+        err=True,
+    )
+
+
+@runs.command()
+@click.argument("run_id")
+@connection_options
+def cancel(run_id: str, **options: str | None) -> None:
+    """End a run. What its stages finished, and their checkpoints, stay."""
+    from aegan_pipelines import cluster
+
+    api, _ = open_cluster(options)
+    click.echo(f"{run_id} is {cluster.cancel_run(api, run_id)}")
+
+
+@runs.command()
+@click.argument("run_id")
+@click.option("--follow", is_flag=True, help="Wait, and show stages, retries and progress.")
+@connection_options
+def resume(run_id: str, follow: bool, **options: str | None) -> None:
+    """Go on with a run that failed or was cancelled, if need be as a new run."""
+    from aegan_pipelines import cluster, submission
+
+    api, context = open_cluster(options)
+    going, is_new = submission.resume(api, run_id, context.namespace or "")
+    if is_new:
+        click.echo(
+            "the server cannot go on with this run: a new one does, with its parameters", err=True
+        )
+    click.echo(f"{going}\n{cluster.link(api, going)}")
+    if follow:
+        given = cluster.effective_parameters(api, cluster.get_run(api, going))
+        finish(api, going, str(given.get("root", "")), quiet=False, facts=None)

@@ -1,0 +1,157 @@
+"""`aegan schedule`: recurring runs on a cluster, as a file says."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aegan_pipelines.cli_cluster import open_cluster
+from aegan_pipelines.cli_options import connection_options, json_option, missing
+
+
+@click.group()
+def schedule() -> None:
+    """Train again and again: schedules on a cluster, from a file."""
+
+
+@schedule.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+@click.option("--prune", is_flag=True, help="Delete schedules of this group that the file dropped.")
+@click.option("--root", help="For schedules that name none (or `root` of the context file).")
+@click.option("--experiment", metavar="NAME", help="To file the runs under.  [default: their name]")
+@click.option("--service-account", metavar="NAME", help="Kubernetes identity of the pods.")
+@json_option
+@connection_options
+def apply(file: Path, dry_run: bool, prune: bool, as_json: bool, **options: str | None) -> None:
+    """Make the cluster's schedules what FILE says. Applying it again changes nothing."""
+    try:
+        from aegan_pipelines import scheduling
+        from aegan_pipelines.schedule_file import read_schedules
+        from aegan_pipelines.schedule_times import zone_warning
+    except ImportError as error:
+        raise missing("scheduling pipelines", "pipelines", error) from None
+
+    content, now = read_schedules(file), datetime.now(UTC)
+    api, context = open_cluster(options)
+    wanted = scheduling.prepare_all(content, context, now)
+    for entry in content.schedules:
+        if (warning := zone_warning(entry, now)) is not None:
+            click.echo(f"note: {warning}", err=True)
+    there = scheduling.existing(api, context.namespace or "")
+    changes = scheduling.plan(wanted, content.group, there)
+    rows = [_row(change, now, prune) for change in changes]
+    if not as_json:
+        for row in rows:
+            click.echo(_line(row["action"], row["name"], row["next"]))
+    if dry_run:
+        click.echo("nothing was changed (--dry-run)", err=True)
+    else:
+        for change in changes:
+            scheduling.carry_out(api, change, context, prune=prune)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+
+
+def _row(change: Any, now: datetime, prune: bool) -> dict[str, Any]:
+    from aegan_pipelines.schedule_times import next_fires
+
+    action = "delete" if change.action == "orphan" and prune else change.action
+    paused = change.wanted is None or change.wanted.schedule.paused
+    fires = [] if paused else next_fires(change.wanted.body["trigger"], now)
+    return {
+        "action": action,
+        "name": change.name,
+        "next": [f"{t:%Y-%m-%d %H:%M:%S}Z" for t in fires],
+    }
+
+
+def _line(first: str, name: str, fires: list[str]) -> str:
+    return f"{first:<10}{name:<26}{'next ' + ', '.join(fires) if fires else ''}".rstrip()
+
+
+@schedule.command("list")
+@json_option
+@connection_options
+def list_(as_json: bool, **options: str | None) -> None:
+    """List the cluster's schedules."""
+    from aegan_pipelines import scheduling
+    from aegan_pipelines.schedule_times import next_fires
+
+    api, context = open_cluster(options)
+    rows = []
+    for item in scheduling.existing(api, context.namespace or ""):
+        active = item.get("status") == scheduling.ENABLED
+        fires = next_fires(item.get("trigger") or {}, datetime.now(UTC)) if active else []
+        rows.append(
+            {
+                "name": item["display_name"],
+                "id": item["recurring_run_id"],
+                "active": active,
+                "group": scheduling.group_of(item),
+                "next": [f"{time:%Y-%m-%d %H:%M:%S}Z" for time in fires],
+            }
+        )
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    elif not rows:
+        click.echo(f"no schedules at {api.host}", err=True)
+    for row in () if as_json else rows:
+        click.echo(_line("active" if row["active"] else "paused", row["name"], row["next"]))
+
+
+@schedule.command()
+@click.argument("name")
+@connection_options
+def pause(name: str, **options: str | None) -> None:
+    """Let a schedule fire no more, until it is resumed or applied."""
+    _set_enabled(name, False, options)
+
+
+@schedule.command()
+@click.argument("name")
+@connection_options
+def resume(name: str, **options: str | None) -> None:
+    """Let a paused schedule fire again."""
+    _set_enabled(name, True, options)
+
+
+def _set_enabled(name: str, enabled: bool, options: dict[str, str | None]) -> None:
+    from aegan_pipelines import scheduling
+
+    api, context = open_cluster(options)
+    found = scheduling.named(scheduling.existing(api, context.namespace or ""), name)
+    for item in found[-1:] if enabled else found:  # two are never active
+        scheduling.set_enabled(api, item, enabled)
+    click.echo(f"{name} is {'active' if enabled else 'paused'}")
+
+
+@schedule.command()
+@click.argument("name")
+@connection_options
+def delete(name: str, **options: str | None) -> None:
+    """Delete a schedule. Runs that it started go on."""
+    from aegan_pipelines import scheduling
+
+    api, context = open_cluster(options)
+    for item in scheduling.named(scheduling.existing(api, context.namespace or ""), name):
+        scheduling.delete(api, item)
+    click.echo(f"{name} is deleted")
+
+
+@schedule.command()
+@click.argument("name")
+@connection_options
+def trigger(name: str, **options: str | None) -> None:
+    """Run now what a schedule runs; prints the run's id and link."""
+    from aegan_pipelines import cluster, scheduling
+
+    api, context = open_cluster(options)
+    namespace = context.namespace or ""
+    found = scheduling.named(scheduling.existing(api, namespace), name)
+    run_id = scheduling.run_now(api, found[-1], namespace)
+    click.echo(f"{run_id}\n{cluster.link(api, run_id)}")

@@ -1,0 +1,68 @@
+"""`aegan watch`: a run when the data has changed; for a CronJob."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from aegan_pipelines.cli_cluster import cluster_root, open_cluster
+from aegan_pipelines.cli_options import config_options, connection_options, json_option, missing
+
+_SAYINGS = {
+    "unchanged": "nothing changed since run {run_id}",
+    "too-little": "{new_bytes:,} bytes in {new_files} files are new: too little for a run",
+    "submitted": "{new_bytes:,} bytes in {new_files} files are new: run {run_id}",
+    "elsewhere": "another watcher submits a run for this at the moment",
+}
+
+
+@click.command()
+@config_options
+@click.option("--root", help="gs:// path for all outputs (or `root` of the context file).")
+@click.option("--experiment", metavar="NAME", help="To file the run under.  [default: its name]")
+@click.option("--service-account", metavar="NAME", help="Kubernetes identity of the pods.")
+@click.option(
+    "--min-bytes", default=0, type=click.IntRange(0), help="Least bytes in new and changed files."
+)
+@click.option(
+    "--min-files", default=0, type=click.IntRange(0), help="Least number of new and changed files."
+)
+@json_option
+@connection_options
+def watch(
+    config: str,
+    overrides: tuple[str, ...],
+    root: str | None,
+    min_bytes: int,
+    min_files: int,
+    as_json: bool,
+    **options: str | None,
+) -> None:
+    """Submit a run if data.source changed since the last one submitted here.
+
+    Only the source's listing is read. Once done, doing it again does nothing: run it every so often,
+    as a CronJob.
+    """
+    from aegan.config_file import load_config
+
+    settings = load_config(config, overrides)
+    api, context = open_cluster(options)
+    try:
+        from aegan_pipelines import watching
+
+        found = watching.watch(
+            api,
+            settings,
+            cluster_root(root, context),
+            context,
+            min_bytes=min_bytes,
+            min_files=min_files,
+        )
+    except ImportError as error:
+        raise missing("submitting pipelines", "pipelines", error) from None
+    click.echo(
+        json.dumps(vars(found), indent=2)
+        if as_json
+        else _SAYINGS[found.outcome].format(**vars(found))
+    )

@@ -1,0 +1,96 @@
+"""What a cluster with KServe needs to serve a version: an InferenceService, fixed to that version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aegan
+from aegan.errors import RegistryError
+from aegan.references import parse_reference
+
+USER = 65532
+
+
+def inference_service(
+    model: str, runtime: str, *, part: str, name: str | None, account: str
+) -> dict[str, Any]:
+    """The InferenceService of a published version.
+
+    Args:
+        model: ROOT/models/NAME@REFERENCE in a bucket; an alias is resolved now, once.
+        runtime: `tensorflow` (TensorFlow Serving, protocol v1) or `onnx` (Triton, protocol v2).
+        part: the SavedModel to serve; Triton serves all functions, each as a model of its name.
+        name: of the service; default: of the model.
+        account: service account that may read the bucket.
+
+    Raises:
+        RegistryError: there is no such version, it lies in a folder, or has nothing for the runtime.
+    """
+    root, model_name, reference = parse_reference(model)
+    if not root.startswith("gs://"):
+        raise RegistryError(
+            f"{model} lies in a folder, which no cluster can read: expected a model in a bucket, gs://…"
+        )
+    registry = aegan.Registry(root)
+    version, digest = registry.resolve(model_name, reference)
+    files = registry.manifest(model_name, version).files
+    folder = f"serving/{part}" if runtime == "tensorflow" else "onnx"
+    if not any(path.startswith(f"{folder}/") for path in files):
+        raise RegistryError(
+            f"{model_name} {version} has no {folder}: it was published before there was any; expected"
+            " a newer version, or --runtime tensorflow"
+        )
+    served: dict[str, Any] = {
+        "modelFormat": {"name": "tensorflow"},
+        "protocolVersion": "v1",
+    }
+    if runtime == "onnx":
+        served = {
+            "modelFormat": {"name": "onnx"},
+            "runtime": "kserve-tritonserver",
+            "protocolVersion": "v2",
+        }
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {
+            "name": name or model_name.rstrip("-"),
+            "labels": {"app.kubernetes.io/part-of": "aegan"},
+            "annotations": {"aegan/version": version, "aegan/digest": digest},
+        },
+        "spec": {
+            "predictor": _predictor(
+                served | {"storageUri": f"{registry.uri(model_name, version)}/{folder}"}, account
+            )
+        },
+    }
+
+
+def _predictor(served: dict[str, Any], account: str) -> dict[str, Any]:
+    """Pods that answer for a model, as many as requests ask for, with the least privileges."""
+    return {
+        "serviceAccountName": account,
+        "automountServiceAccountToken": False,
+        "minReplicas": 1,
+        "maxReplicas": 4,
+        "scaleMetric": "concurrency",
+        "scaleTarget": 8,
+        "timeout": 60,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "model": {
+            **served,
+            "resources": {
+                "requests": {"cpu": "1", "memory": "2Gi"},
+                "limits": {"cpu": "2", "memory": "4Gi"},
+            },
+            "securityContext": {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+            },
+        },
+    }

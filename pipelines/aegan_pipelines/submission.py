@@ -1,0 +1,179 @@
+"""From a configuration to a run on a cluster: compile, upload under the content's hash, start."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import tempfile
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from aegan.config import Config
+from aegan.errors import AeganError
+from aegan.sweep import Trial
+from aegan_pipelines import cluster
+from aegan_pipelines.connection import Context
+from aegan_pipelines.refusals import ClusterError
+from aegan_pipelines.rest import Api, Json
+
+MOST_UPLOAD_BYTES = 32 << 20
+HASH_CHARACTERS = 16
+
+
+@dataclass(frozen=True)
+class Package:
+    """A pipeline version on the server.
+
+    Attributes:
+        uploaded: whether it was uploaded now; otherwise it was there.
+    """
+
+    pipeline: str
+    pipeline_id: str
+    version: str
+    version_id: str
+    uploaded: bool
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A run that was started."""
+
+    run_id: str
+    name: str
+    link: str
+    package: Package
+
+
+def compiled(config: Config) -> bytes:
+    """The package of a configuration; the same bytes for the same configuration."""
+    from aegan_pipelines.pipeline import compile_package
+
+    with tempfile.TemporaryDirectory(prefix="aegan-") as scratch:
+        path = Path(scratch) / "pipeline.yaml"
+        compile_package(config, path)
+        return path.read_bytes()
+
+
+def version_name(package: bytes) -> str:
+    """Under which a package is uploaded: a digest of its content."""
+    return hashlib.sha256(package).hexdigest()[:HASH_CHARACTERS]
+
+
+def compiled_sweep(config: Config, trials: list[Trial], metric: str, parallelism: int) -> bytes:
+    """The same for a sweep."""
+    from aegan_pipelines.sweep_pipeline import compile_sweep
+
+    with tempfile.TemporaryDirectory(prefix="aegan-") as scratch:
+        path = Path(scratch) / "pipeline.yaml"
+        compile_sweep(config, trials, metric, parallelism, path)
+        return path.read_bytes()
+
+
+def upload_package(
+    api: Api, config: Config, package: bytes, namespace: str, name: str = ""
+) -> Package:
+    """The package's version on the server; uploads nothing that is there already.
+
+    `name` is that of the pipeline, if it is not the configuration's.
+
+    Raises:
+        AeganError: the package is larger than the server takes.
+        ClusterError: the server cannot be reached or refuses.
+    """
+    if len(package) > MOST_UPLOAD_BYTES:
+        raise AeganError(
+            f"the package has {len(package):,} bytes: the server takes at most {MOST_UPLOAD_BYTES:,}"
+        )
+    name, version = name or f"aegan-{config.name}", version_name(package)
+    pipeline_id = cluster.ensure_pipeline(api, name, namespace)
+    version_id, uploaded = cluster.ensure_version(api, pipeline_id, version, package)
+    return Package(name, pipeline_id, version, version_id, uploaded)
+
+
+def submit(
+    api: Api,
+    config: Config,
+    root: str,
+    context: Context,
+    *,
+    fresh: str = "",
+    name: str = "",
+    sweep: bytes | None = None,
+) -> Submitted:
+    """Upload and start.
+
+    Args:
+        api: of the cluster.
+        config: what to run.
+        root: where everything lies, as the pods see it.
+        context: namespace, experiment, and the service account if it is not the configuration's.
+        fresh: see `run_stage`.
+        name: of the run, if the caller makes it; if there is a run of this name, it is that one.
+        sweep: the package of a sweep, to run that.
+    """
+    namespace = context.namespace or ""
+    if sweep is None:
+        package = upload_package(api, config, compiled(config), namespace)
+    else:
+        package = upload_package(api, config, sweep, namespace, f"aegan-{config.name}-sweep")
+    experiment = cluster.ensure_experiment(api, context.experiment or config.name, namespace)
+    reference = {
+        "pipeline_id": package.pipeline_id,
+        "pipeline_version_id": package.version_id,
+    }
+    body: Json = {
+        "display_name": name or run_name(config.name),
+        "experiment_id": experiment,
+        "pipeline_version_reference": reference,
+        "runtime_config": {"parameters": {"root": root} | ({"fresh": fresh} if fresh else {})},
+    }
+    if account := context.service_account or config.compute.service_account:
+        body["service_account"] = account
+    found = cluster.find(api, "/runs", "runs", name, namespace) if name else None
+    run_id = str((found or cluster.create_run(api, body, namespace))["run_id"])
+    return Submitted(run_id, str(body["display_name"]), cluster.link(api, run_id), package)
+
+
+def run_name(base: str) -> str:
+    """A name for a run that no other has, so that it can be found after an answer was lost."""
+    now = datetime.datetime.now(datetime.UTC)
+    return f"{base} {now:%Y-%m-%d %H:%M:%S} {uuid.uuid4().hex[:4]}"
+
+
+def resume(api: Api, run_id: str, namespace: str) -> tuple[str, bool]:
+    """Go on with a run that failed or was cancelled.
+
+    The server's own retry keeps the run and what it did. Where it cannot, a new run with the same
+    parameters goes on all the same: what is finished is reused and trainings have checkpoints.
+
+    Returns:
+        The id of the run that goes on, and whether it is a new one.
+
+    Raises:
+        AeganError: the run has not ended, or did what it should.
+    """
+    run = cluster.get_run(api, run_id)
+    state = str(run.get("state"))
+    if state not in cluster.FINAL_STATES:
+        raise AeganError(f"run {run_id} is {state}: only one that has ended can be resumed")
+    if state == "SUCCEEDED":
+        raise AeganError(
+            f"run {run_id} SUCCEEDED: there is nothing to resume; `aegan submit` starts another"
+        )
+    try:
+        api.act(f"/runs/{run_id}:retry")
+        return run_id, False
+    except ClusterError as error:
+        if error.status in (0, 401, 403):
+            raise
+    if str(cluster.get_run(api, run_id).get("state")) not in cluster.FINAL_STATES:
+        return run_id, False  # it did, and only the answer was lost
+    kept = ("experiment_id", "pipeline_version_reference", "pipeline_spec", "runtime_config")
+    body = {key: run[key] for key in (*kept, "service_account") if run.get(key)}
+    if "pipeline_version_reference" in body:  # servers show the spec beside it and take only one
+        body.pop("pipeline_spec", None)
+    base = str(run.get("display_name", "")).split(" ")[0] or "resumed"
+    body["display_name"] = run_name(base)
+    return str(cluster.create_run(api, body, namespace)["run_id"]), True

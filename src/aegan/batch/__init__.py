@@ -1,0 +1,1 @@
+"""What a model says of files that are larger than memory: read in blocks, written in parts."""

@@ -1,0 +1,52 @@
+"""What a step of a GAN draws at random: a function of the seed, the step, and the micro-batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from aegan import replicas, training
+
+Tensor = Any
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Seeds, [2] int32 each.
+
+    Attributes:
+        noise: of each of the discriminator's phases; the generator takes that of the last of them.
+        penalty: of each of the discriminator's phases.
+        dropout: of the step.
+        part: the micro-batch of a full batch; None in a mini-batch.
+        augmentation: of each phase, for examples and for samples.
+    """
+
+    noise: list[Tensor]
+    penalty: list[Tensor]
+    dropout: Tensor
+    part: Tensor | None
+    augmentation: list[tuple[Tensor, Tensor]]
+
+
+def draws_of(seed: int, step: Tensor, phases: int, part: Tensor | None = None) -> Draws:
+    """The seeds of a step of so many phases, the last of which is the generator's."""
+    seeds = training.step_seeds(seed, step, part)
+    noise, penalty, dropout = (next(seeds) for _ in range(3))
+    others = [(next(seeds), next(seeds)) for _ in range(phases - 2)]
+    return Draws(
+        noise=[*(first for first, _ in others), noise],
+        penalty=[*(second for _, second in others), penalty],
+        dropout=dropout,
+        part=part,
+        augmentation=[(next(seeds), next(seeds)) for _ in range(phases)],
+    )
+
+
+def uniform(batch: Tensor, shape: list[int], seed: Tensor, part: Tensor | None) -> Tensor:
+    """Draws from [0, 1) for each row of a batch [B, ...]: [B, *shape]."""
+    return replicas.rows(
+        lambda size: tf.random.stateless_uniform([size, *shape], seed), tf.shape(batch)[0], part
+    )

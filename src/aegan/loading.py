@@ -1,0 +1,109 @@
+"""From a URI to a model: resolve, verify, keep a copy that all processes share, load."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from aegan import manifest as manifests
+from aegan.errors import IntegrityError, StoreError
+from aegan.model import Model
+from aegan.references import parse_reference
+from aegan.registry import Registry
+from aegan.runtimes import check_backend
+from aegan.signatures import Trust
+
+LEFTOVER_SECONDS = 24 * 3600.0
+
+_TEMPORARY = ".aegan-tmp-"
+
+
+def load(uri: str, *, backend: str = "auto", trust: Trust | None = None) -> Model:
+    """Resolve, verify and load a published model.
+
+    Args:
+        uri: `<root>/models/<name>@<alias or version>`, a folder or `gs://`; without `@`, its champion.
+        backend: what is to compute: `tensorflow`, `onnx`, or `auto`, which takes ONNX runtime if it is
+            installed, because it starts at once, and else TensorFlow.
+        trust: whose signature the model must have; None to take it unsigned.
+
+    Raises:
+        RegistryError: there is no such model, alias or version.
+        IntegrityError: a file is not the one that was published, each of which is named; or the model
+            is not signed as `trust` asks.
+        DependencyError: what would compute it, or check its signature, is not installed.
+    """
+    root, name, reference = parse_reference(uri)
+    registry = Registry(root)
+    version, digest = registry.resolve(name, reference)
+    registry.manifest(name, version, digest, trust=trust)  # before anything that takes time
+    check_backend(backend)
+    if root.startswith("gs://"):
+        folder = cached(registry, name, version, digest, trust=trust)
+    else:
+        folder = registry.fetch(name, version, Path(), digest, trust=trust)
+    return Model(folder, name, version, digest, backend)
+
+
+def cached(
+    registry: Registry, name: str, version: str, digest: str, *, trust: Trust | None = None
+) -> Path:
+    """A verified copy in the user's cache, keyed by digest; fetched anew if it was changed.
+
+    Any number of processes may ask at once: one downloads, into a folder beside the cache's, and renames
+    it when every file was checked; the others wait for that.
+    """
+    expected = registry.manifest(name, version, digest, trust=trust)
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "aegan"
+    target = base / expected.digest
+    if _is_whole(target, expected):
+        return target
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        _tidy(base)
+        with _locked(base / f".{expected.digest}.lock"):
+            if not _is_whole(target, expected):  # else another was faster
+                with tempfile.TemporaryDirectory(dir=base, prefix=_TEMPORARY) as scratch:
+                    folder = registry.fetch(name, version, Path(scratch), digest)
+                    if target.is_symlink() or target.exists():
+                        target.rename(Path(scratch) / "changed")
+                    folder.rename(target)
+    except StoreError:
+        raise
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {error.filename or base}: {error.strerror or error};"
+            " make room, or set XDG_CACHE_HOME to a folder that you may write to and that has room"
+        ) from error
+    return target
+
+
+def _is_whole(folder: Path, expected: manifests.Manifest) -> bool:
+    try:
+        return folder.is_dir() and not manifests.differences(
+            expected, manifests.of_folder(expected.name, folder)
+        )
+    except (IntegrityError, OSError):  # a link, or gone while it was looked at
+        return False
+
+
+def _tidy(base: Path) -> None:
+    """Delete what killed processes left."""
+    for path in base.glob(f"{_TEMPORARY}*"):
+        with contextlib.suppress(OSError):
+            if path.lstat().st_mtime < time.time() - LEFTOVER_SECONDS:
+                shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock that the system releases should this process be killed."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,200 @@
+"""One published version: read, checked file by file, copied, signed.
+
+Whatever is read of a version is compared with its manifest, and the manifest with the digest that is
+expected of it. What does not fit is refused by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from aegan import manifest as manifests
+from aegan import signatures
+from aegan.errors import AeganError, IntegrityError, PreconditionError, RegistryError, StoreError
+from aegan.manifest import Manifest
+from aegan.references import check_model_name, check_version
+from aegan.signatures import Trust
+from aegan.store import Store
+
+CURE = "use another version, and find out who changed this one"
+
+
+class Published:
+    """A version of a model in a store, which need not exist."""
+
+    def __init__(self, store: Store, name: str, version: str):
+        """Take the names of a model and of a version of it; reads nothing yet."""
+        self.name, self.version = check_model_name(name), check_version(version)
+        self.place = f"models/{name}/versions/{version}"
+        self.uri = f"{store.uri}/{self.place}"
+        self._store = store
+
+    def manifest(self, digest: str | None = None) -> Manifest:
+        """What the version consists of.
+
+        Args:
+            digest: the root digest that is expected, if known.
+
+        Raises:
+            RegistryError: there is no such version.
+            IntegrityError: the manifest is damaged, or of other files than the version's name or the
+                expected digest tells.
+        """
+        return self._manifest(digest)[0]
+
+    def _manifest(self, digest: str | None) -> tuple[Manifest, bytes]:
+        content = self._store.read(f"{self.place}/{manifests.NAME}")
+        if content is None:
+            raise RegistryError(f"no version {self.version} of {self.name} in {self._store.uri}")
+        try:
+            manifest = manifests.parse(content)
+        except IntegrityError as error:
+            raise IntegrityError(
+                f"{self.uri}: {error}; use another version, and find out who changed this one"
+            ) from None
+        found = manifest.digest[:12]
+        if not self.version.endswith(manifest.digest[:12]):
+            raise IntegrityError(
+                f"{self.name} {self.version}: the manifest is that of other files,"
+                f" root digest {found}…"
+            )
+        if digest is not None and manifest.digest != digest:
+            raise IntegrityError(
+                f"{self.name} {self.version}: root digest {found}…, expected {digest[:12]}…"
+            )
+        return manifest, content
+
+    def read_file(self, path: str) -> bytes:
+        """One file, checked against the manifest.
+
+        Raises:
+            IntegrityError: the version has no such file, or it is not the one that was published.
+        """
+        where = f"{self.uri}/{path}"
+        expected = self.manifest().files.get(path)
+        content = None if expected is None else self._store.read(f"{self.place}/{path}")
+        if content is None:
+            raise IntegrityError(f"{where} is missing: expected every published version to have it")
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise IntegrityError(f"{where} is not what was published; {CURE}")
+        return content
+
+    def verify(self, digest: str | None = None) -> Manifest:
+        """Check every file where it lies, without keeping a copy.
+
+        Args:
+            digest: the root digest that is expected, if known.
+
+        Raises:
+            IntegrityError: names every extra, missing and changed file.
+        """
+        return self._checked(digest, lambda: self._store.digests(self.place))
+
+    def download(self, folder: Path, digest: str | None = None) -> Manifest:
+        """Copy every file into a local folder that holds none of them yet, checked.
+
+        Raises:
+            IntegrityError: names every extra, missing and changed file; the folder is worthless.
+        """
+        return self._checked(digest, lambda: self._store.download(self.place, folder))
+
+    def _checked(self, digest: str | None, transfer: Callable[[], dict[str, str]]) -> Manifest:
+        manifest, content = self._manifest(digest)
+        try:
+            found = transfer()
+        except AeganError:
+            self._still_there()
+            raise
+        lines = []
+        if found.pop(manifests.NAME, None) != hashlib.sha256(content).hexdigest():
+            lines.append(f"changed: {manifests.NAME}")
+        found.pop(manifests.SIGNATURE, None)
+        lines += manifests.differences(manifest, Manifest(self.name, found))
+        if lines:
+            self._still_there()
+            details = "\n".join(f"  {line}" for line in lines)
+            raise IntegrityError(f"{self.uri} is not what was published:\n{details}\n{CURE}")
+        return manifest
+
+    def _still_there(self) -> None:
+        if self._store.read(f"{self.place}/{manifests.NAME}") is None:
+            raise RegistryError(
+                f"{self.name} {self.version} was deleted while it was read; use another version"
+            ) from None
+
+    def pull(self, target: Path, digest: str | None = None) -> Manifest:
+        """Copy into a new folder, checked; it appears whole or not at all.
+
+        A folder that holds the same version already is left as it is.
+
+        Raises:
+            RegistryError: the folder holds something else.
+            IntegrityError: names every extra, missing and changed file.
+            StoreError: the folder cannot be written.
+        """
+        try:
+            if target.exists() and (not target.is_dir() or any(target.iterdir())):
+                return self._compare_with(target, digest)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".aegan-tmp-") as scratch:
+                folder = Path(scratch) / self.version
+                manifest = self.download(folder, digest)
+                folder.rename(target)
+        except StoreError:
+            raise
+        except OSError as error:
+            raise StoreError(
+                f"cannot write {target}: {error.strerror or error};"
+                " choose a folder that you may write to and that has room"
+            ) from error
+        return manifest
+
+    def _compare_with(self, target: Path, digest: str | None) -> Manifest:
+        manifest = self.manifest(digest)
+        if not target.is_dir() or manifests.differences(
+            manifest, manifests.of_folder(self.name, target)
+        ):
+            raise RegistryError(
+                f"{target} exists and holds something other than {self.name} {self.version};"
+                " choose a new folder"
+            )
+        return manifest
+
+    def signature(self) -> bytes | None:
+        """The contents of `model.sig`, unchecked; None if the version is not signed."""
+        return self._store.read(f"{self.place}/{manifests.SIGNATURE}")
+
+    def sign(self, private_key: Path, password: str | None = None) -> None:
+        """Check every file, then sign the manifest.
+
+        Raises:
+            RegistryError: the key cannot be used, or the version is signed already.
+            DependencyError: the signing library is not installed.
+        """
+        signatures.require()
+        manifest = self.verify()
+        if manifest.name != self.name:
+            raise IntegrityError(
+                f"{self.uri}: the manifest is that of a model named {manifest.name!r}; {CURE}"
+            )
+        signature = signatures.sign(manifest, private_key, password)
+        try:
+            self._store.write(f"{self.place}/{manifests.SIGNATURE}", signature, if_generation=0)
+        except PreconditionError:
+            if self.signature() != signature:  # else the answer got lost
+                raise RegistryError(
+                    f"{self.name} {self.version} is signed already; to sign it with another key,"
+                    f" delete {self.uri}/{manifests.SIGNATURE} first"
+                ) from None
+
+    def check_trust(self, manifest: Manifest, trust: Trust) -> Path:
+        """Check that a trusted key has signed what was verified; returns that key's path.
+
+        Raises:
+            IntegrityError: it is not signed, or not by such a key, or for something else.
+        """
+        what = f"{self.name} {self.version}"
+        return signatures.check(manifest, self.signature(), trust, name=self.name, what=what)

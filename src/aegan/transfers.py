@@ -1,0 +1,172 @@
+"""Bytes on their way, hashed as they pass: every file is read once, several at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Any, Self, TypeVar
+
+from aegan.errors import IntegrityError, StoreError
+
+WORKERS = 8
+CHUNK = 2**18
+"""Bytes at a time: few enough to stay in a core's cache between reading, hashing and writing."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """Results in order; the first failure is raised, and what has not begun by then does not."""
+    pool = ThreadPoolExecutor(WORKERS, "transfer")
+    try:
+        return list(pool.map(function, items))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def plain_files(folder: Path) -> list[str]:
+    """Paths of all files below a folder, sorted.
+
+    Raises:
+        IntegrityError: something in it is neither a plain file nor a folder of such.
+    """
+    found, pending = [], [""]
+    while pending:
+        below = pending.pop()
+        with os.scandir(folder / below) as entries:
+            for entry in entries:
+                name = f"{below}{entry.name}"
+                if entry.is_symlink():
+                    raise IntegrityError(
+                        f"{folder}: {name} is a symbolic link; expected plain files"
+                    )
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(f"{name}/")
+                elif entry.is_file(follow_symlinks=False):
+                    found.append(name)
+                else:
+                    raise IntegrityError(
+                        f"{folder}: {name} is a pipe, socket or device; expected plain files"
+                    )
+    return sorted(found)
+
+
+def chunks(path: Path) -> Iterator[memoryview]:
+    """The contents of a plain file; a link that took its place meanwhile is not followed.
+
+    Each piece holds good until the next: all are views of one buffer.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise IntegrityError(f"{path} is a symbolic link; expected plain files") from None
+        raise
+    with open(descriptor, "rb", buffering=0) as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise IntegrityError(f"{path} is a pipe, socket or device; expected plain files")
+        buffer = bytearray(CHUNK)
+        view = memoryview(buffer).toreadonly()
+        while count := file.readinto(buffer):
+            yield view[:count]
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a plain file, in hex."""
+    hasher = hashlib.sha256()
+    for chunk in chunks(path):
+        hasher.update(chunk)
+    return hasher.hexdigest()
+
+
+def copied(source: Path, target: Path) -> str:
+    """Copy a plain file to a new one, safe from a power failure; SHA-256 of what was written, in hex."""
+    with HashedFile(target, durable=True) as file:
+        for chunk in chunks(source):
+            file.write(chunk)
+    return file.digest
+
+
+class HashedFile:
+    """A new file that knows the digest of what was written to it; without a path, the digest alone."""
+
+    def __init__(self, path: Path | None, *, with_crc32c: bool = False, durable: bool = False):
+        self._path, self._durable = path, durable
+        self._file: IO[bytes] | None = None
+        self._hasher = hashlib.sha256()
+        self._crc32c: Any = _crc32c() if with_crc32c else None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what was written, in hex."""
+        return self._hasher.hexdigest()
+
+    @property
+    def crc32c(self) -> str:
+        """CRC32C of what was written, base64."""
+        return encoded(self._crc32c)
+
+    def __enter__(self) -> Self:
+        with self._explained():
+            if self._path is not None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._path.open("wb", buffering=0)
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self._file is not None:
+            with self._file:
+                if kind is None and self._durable:
+                    with self._explained():
+                        os.fsync(self._file.fileno())
+
+    def write(self, chunk: bytes | memoryview) -> int:
+        """Write all of it."""
+        self._hasher.update(chunk)
+        if self._crc32c is not None:
+            self._crc32c.update(bytes(chunk))
+        if self._file is not None:
+            with self._explained():
+                rest = memoryview(chunk)
+                while rest:
+                    rest = rest[self._file.write(rest) :]
+        return len(chunk)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f"cannot write {self._path}: {error.strerror or error};"
+                " choose a folder that you may write to and that has room"
+            ) from error
+
+
+def checksums(path: Path) -> tuple[str, str]:
+    """SHA-256 in hex and CRC32C in base64 of a plain file, which is read once."""
+    hasher, crc32c = hashlib.sha256(), _crc32c()
+    for chunk in chunks(path):
+        hasher.update(chunk)
+        crc32c.update(bytes(chunk))
+    return hasher.hexdigest(), encoded(crc32c)
+
+
+def encoded(crc32c: Any) -> str:
+    """A checksum as the storage service writes it."""
+    import base64
+
+    return base64.b64encode(crc32c.digest()).decode()
+
+
+def _crc32c() -> Any:
+    import google_crc32c
+
+    return google_crc32c.Checksum()

@@ -1,0 +1,21 @@
+"""A double of the Kubeflow Pipelines 2.17 API server, on loopback, that really runs what it is given.
+
+It speaks the REST of v2beta1 as `kfp.Client` and our own client use it, and follows the real server's
+source (backend/src/apiserver) where a rule can be met by a client; each rule's docstring or comment
+names the place it stands for. Where it cannot follow, it is stricter than the real server:
+
+- bodies with fields that the API does not know are refused (the real gateway drops them silently);
+- one namespace or none: it authenticates by a bearer token or cookie and authorises by namespace, but
+  knows no roles.
+
+    service.py      HTTP: routes, authentication, injected faults, a journal of calls
+    bodies.py       bodies checked with the models of kfp_server_api; errors as grpc-gateway sends them
+    listing.py      filters, sorting, pages
+    specs.py        uploaded packages and parameters, checked with protobuf's PipelineSpec
+    experiments.py · pipelines.py · uploads.py · runs.py · recurring.py
+    execution.py    a submitted package under kfp.local, in a process group of its own
+"""
+
+from tests.kfp_server.service import KfpServer
+
+__all__ = ["KfpServer"]

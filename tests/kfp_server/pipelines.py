@@ -1,0 +1,134 @@
+"""Pipelines and their versions."""
+
+from __future__ import annotations
+
+from tests.kfp_server import specs
+from tests.kfp_server.bodies import Json, already_exists, invalid, new_id, not_found, now, parse
+from tests.kfp_server.listing import page
+
+MAX_NAME = 128  # validation/length.go: Pipeline.Name
+MAX_VERSION_NAME = 127  # validation/length.go: PipelineVersion.Name
+
+
+class Pipelines:
+    """What /pipelines holds. Versions are immutable: nothing here changes one."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, Json] = {}
+        self.versions: dict[str, Json] = {}
+
+    def create(self, name: str, display_name: str, description: str, content: bytes) -> Json:
+        """A pipeline with its first version, which takes its name (pipeline_upload_server.go)."""
+        spec = specs.read_package(content)
+        item = self._add(name, display_name, description)
+        self._add_version(item["pipeline_id"], name, display_name or name, description, spec)
+        return item
+
+    def create_empty(self, raw: bytes) -> Json:
+        """POST /pipelines makes a pipeline without a version (pipeline_server.go, CreatePipeline)."""
+        body = parse(raw, "V2beta1Pipeline")
+        shown = body.get("display_name") or ""
+        return self._add(body.get("name") or shown, shown, body.get("description") or "")
+
+    def _add(self, name: str, display_name: str, description: str) -> Json:
+        if not name.strip():
+            raise invalid("The pipeline's name cannot be empty or contain only whitespace")
+        if len(name) > MAX_NAME:
+            raise invalid(f"Pipeline.Name length cannot exceed {MAX_NAME}")
+        if any(item["name"] == name for item in self.items.values()):  # unique (name, namespace)
+            raise already_exists(f"The pipeline name {name} already exists.")
+        identity = new_id()
+        self.items[identity] = {
+            "pipeline_id": identity,
+            "name": name,
+            "display_name": display_name or name,
+            "description": description,
+            "created_at": now(),
+        }
+        return self.items[identity]
+
+    def create_version(
+        self, identity: str, name: str, display_name: str, description: str, content: bytes
+    ) -> Json:
+        if len(name) > MAX_VERSION_NAME:
+            raise invalid(f"PipelineVersion.Name length cannot exceed {MAX_VERSION_NAME}")
+        spec = specs.read_package(content)
+        if identity not in self.items:
+            raise invalid("Failed to create a pipeline version")  # namespace lookup fails: 400
+        if any(v["name"] == name for v in self._of(identity)):  # unique (pipeline, name)
+            raise already_exists(f"The pipeline version name {name} already exists.")
+        return self._add_version(identity, name, display_name or name, description, spec)
+
+    def _add_version(
+        self, identity: str, name: str, display_name: str, description: str, spec: Json
+    ) -> Json:
+        version = {
+            "pipeline_id": identity,
+            "pipeline_version_id": new_id(),
+            "name": name,
+            "display_name": display_name,
+            "description": description,
+            "created_at": now(),
+            "pipeline_spec": spec,
+        }
+        self.versions[version["pipeline_version_id"]] = version
+        return version
+
+    def _of(self, identity: str) -> list[Json]:
+        return [v for v in self.versions.values() if v["pipeline_id"] == identity]
+
+    def get(self, identity: str) -> Json:
+        if identity not in self.items:
+            raise not_found("Pipeline", identity)
+        return self.items[identity]
+
+    def by_name(self, name: str) -> Json:
+        for item in self.items.values():
+            if item["name"] == name:
+                return item
+        raise not_found("Pipeline", name)
+
+    def list(self, query: dict[str, str]) -> Json:
+        return page(self.items.values(), query, "pipelines")
+
+    def delete(self, identity: str, cascade: bool) -> Json:
+        """Without `cascade`, only a pipeline without versions can go (resource_manager.go)."""
+        self.get(identity)
+        versions = self._of(identity)
+        if versions and not cascade:
+            raise invalid(f"pipeline {identity} has versions; delete them first or cascade")
+        for version in versions:
+            del self.versions[version["pipeline_version_id"]]
+        del self.items[identity]
+        return {}
+
+    def get_version(self, identity: str, version: str) -> Json:
+        found = self.versions.get(version)
+        if found is None or found["pipeline_id"] != identity:
+            raise not_found("PipelineVersion", version)
+        return found
+
+    def list_versions(self, identity: str, query: dict[str, str]) -> Json:
+        self.get(identity)
+        return page(self._of(identity), query, "pipeline_versions")
+
+    def delete_version(self, identity: str, version: str) -> Json:
+        self.get_version(identity, version)
+        del self.versions[version]
+        return {}
+
+    def resolve(self, reference: Json) -> Json:
+        """The version that a reference means now: without a version id, the newest one."""
+        identity, version = reference.get("pipeline_id"), reference.get("pipeline_version_id")
+        if version:
+            found = self.versions.get(version)
+            if found is None or (identity and found["pipeline_id"] != identity):
+                raise not_found("PipelineVersion", version)
+            return found
+        if not identity:
+            raise invalid("a pipeline version reference needs a pipeline id")
+        self.get(identity)
+        versions = self._of(identity)
+        if not versions:
+            raise not_found("PipelineVersion", f"(newest of {identity})")
+        return versions[-1]

@@ -1,0 +1,248 @@
+"""Reaching a cluster: where it is, who we are, and one clear error for each way it can fail."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aegan_pipelines import cluster
+from aegan_pipelines.connection import (
+    Context,
+    check_server,
+    connect,
+    in_namespace,
+    read_context,
+)
+from aegan_pipelines.credentials import Credentials
+from aegan_pipelines.refusals import ClusterError
+from aegan_pipelines.rest import Api
+
+from aegan.errors import AeganError, ConfigError
+from tests.kfp_server import KfpServer
+
+SECRET = "s3cret-token-of-a-person"
+
+
+@pytest.fixture(autouse=True)
+def no_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith(("AEGAN_", "KF_PIPELINES", "KUBERNETES_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def api_of(server: KfpServer, **how: Any) -> Api:
+    return Api(server.url, how.pop("credentials", Credentials()), backoff=0.01, **how)
+
+
+def context_file(text: str, mode: int = 0o600) -> Path:
+    path = Path.home() / ".config" / "aegan" / "context.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def test_options_win_over_the_environment_and_that_over_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    context_file("host: http://file\nnamespace: file\nroot: gs://b/r\ntoken: from-file\n")
+    monkeypatch.setenv("AEGAN_HOST", "http://environment")
+    context = read_context(host=None, namespace="option")
+    assert (context.host, context.namespace, context.root) == (
+        "http://environment",
+        "option",
+        "gs://b/r",
+    )
+    assert context.token == "from-file"
+    nearer = read_context(token_file="/some/file")
+    assert (nearer.token, nearer.token_file) == (None, "/some/file")
+
+
+def test_another_context_file_can_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("host: http://named\n")
+    monkeypatch.setenv("AEGAN_CONTEXT", str(tmp_path / "c.yaml"))
+    assert read_context().host == "http://named"
+    monkeypatch.setenv("AEGAN_CONTEXT", str(tmp_path / "none.yaml"))
+    with pytest.raises(ConfigError, match="none.yaml, which does not exist"):
+        read_context()
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "message"),
+    [
+        (
+            f"token: {SECRET}\n",
+            0o644,
+            "can be read by others (mode 0644, expected 0600): chmod 600",
+        ),
+        ("hots: http://x\n", 0o600, "no such setting: hots; expected of host"),
+        (f"token: [{SECRET}\n", 0o600, "is not valid YAML"),
+        (f"token: {{x: {SECRET}}}\n", 0o600, "expected lines `name: text`"),
+    ],
+)
+def test_a_wrong_context_file_is_named_and_its_secrets_are_not(
+    text: str, mode: int, message: str
+) -> None:
+    context_file(text, mode)
+    with pytest.raises(ConfigError) as caught:
+        read_context()
+    assert message in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def test_without_a_host_the_ways_to_give_one_are_told() -> None:
+    with pytest.raises(ConfigError, match=r"give --host URL, set AEGAN_HOST, or write"):
+        connect(read_context())
+    with pytest.raises(ConfigError, match="expected an address"):
+        connect(Context(host="ftp://x"))
+    assert connect(Context(host="kubeflow.example.com/pipeline")).host == (
+        "https://kubeflow.example.com/pipeline"
+    )
+
+
+def test_inside_a_cluster_nothing_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    assert connect(read_context()).host == "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", "/projected/token")
+    assert read_context().token_file == "/projected/token"
+
+
+def test_secrets_are_in_no_representation() -> None:
+    credentials = Credentials(token=SECRET, cookie=f"authservice_session={SECRET}")
+    context = Context(token=SECRET, cookie=SECRET)
+    assert SECRET not in repr(credentials) + repr(context) + credentials.describe()
+    assert credentials.redact(f"it was {SECRET}.") == "it was ***."
+
+
+@pytest.mark.parametrize("way", ["token", "token_file", "cookie", "cookie_file"])
+def test_each_way_to_say_who_we_are_is_accepted(
+    kfp_server: KfpServer, way: str, tmp_path: Path
+) -> None:
+    kfp_server.token = SECRET
+    (tmp_path / "file").write_text(f"{SECRET}\n")
+    value = str(tmp_path / "file") if way.endswith("_file") else SECRET
+    if way == "cookie":
+        value = f"authservice_session={SECRET}"
+    check_server(connect(Context(host=kfp_server.url, **{way: value})))
+
+
+def test_a_rotated_token_file_is_read_again(kfp_server: KfpServer, tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    api = api_of(kfp_server, credentials=Credentials(token_file=str(path)))
+    for token in ("first-token", "second-token"):
+        kfp_server.token = token
+        path.write_text(token)
+        check_server(api)
+    path.unlink()
+    with pytest.raises(AeganError, match="cannot read the token file"):
+        check_server(api)
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (401, "does not know who you are: HTTP 401.*It got a bearer token; give --token-file"),
+        (302, "does not know who you are: HTTP 302"),
+        (403, "does not allow this: HTTP 403.*role kubeflow-edit"),
+        (404, "not found at .*: /runs/x.*Check the name or id, and --namespace"),
+        (500, "failed: HTTP 500.*3 times in a row.*ml-pipeline"),
+        (418, "refused GET /runs/x: HTTP 418"),
+    ],
+)
+def test_each_refusal_has_one_clear_error(kfp_server: KfpServer, status: int, message: str) -> None:
+    kfp_server.fail(status, times=9)
+    api = api_of(kfp_server, credentials=Credentials(token=SECRET), attempts=3)
+    with pytest.raises(ClusterError, match=message) as caught:
+        cluster.get_run(api, "x")
+    assert SECRET not in str(caught.value)
+
+
+def test_a_dead_host_a_slow_one_and_one_that_hangs_up(kfp_server: KfpServer) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        start = time.monotonic()
+        with pytest.raises(ClusterError, match=r"cannot reach .*refused.*Check --host"):
+            check_server(Api(url, Credentials()))
+        assert time.monotonic() - start < 1  # nobody listening is not asked again
+    kfp_server.fail(200, times=2, delay=0.6)
+    with pytest.raises(ClusterError, match="cannot reach .*: no answer in time"):
+        check_server(api_of(kfp_server, timeout=0.2, attempts=2))
+    kfp_server.fail(0, times=1)
+    assert check_server(api_of(kfp_server)).version == "2.17.0"
+
+
+def test_what_may_pass_is_tried_again_and_then_works(kfp_server: KfpServer) -> None:
+    for status in (429, 500, 502, 503, 504, 0):
+        kfp_server.fail(status)
+    with pytest.raises(ClusterError, match="HTTP 504"):
+        check_server(api_of(kfp_server))
+    assert check_server(api_of(kfp_server)).multi_user is False
+
+
+@pytest.mark.parametrize("status", [503, 0])
+@pytest.mark.parametrize("afterwards", [True, False])
+def test_things_are_made_exactly_once_whatever_is_lost(
+    kfp_server: KfpServer, status: int, afterwards: bool
+) -> None:
+    api = api_of(kfp_server)
+    kfp_server.fail(status, times=2, match="POST .*/experiments", afterwards=afterwards)
+    made = cluster.ensure_experiment(api, "mine", "")
+    assert cluster.ensure_experiment(api, "mine", "") == made
+    names = [e["display_name"] for e in kfp_server.experiments.items.values()]
+    assert names == ["Default", "mine"]
+
+
+def test_lists_are_read_over_all_pages_and_names_with_signs_are_found(
+    kfp_server: KfpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "PAGE_SIZE", 3)
+    api = api_of(kfp_server)
+    names = ["a+b %41", "ä & ö", *map(str, range(8))]
+    made = [cluster.ensure_experiment(api, name, "") for name in names]
+    assert [cluster.ensure_experiment(api, name, "") for name in names] == made
+    there = cluster.pages(api, "/experiments", "experiments")
+    assert [e["display_name"] for e in there] == ["Default", *names]
+    assert cluster.find(api, "/experiments", "experiments", "DEFAULT") is None
+
+
+def test_servers_that_are_too_old_or_none_are_told_apart(kfp_server: KfpServer) -> None:
+    kfp_server.tag = None
+    with pytest.raises(ClusterError, match=r"runs Kubeflow Pipelines 1.8.5: expected 2.0 or newer"):
+        check_server(api_of(kfp_server))
+    kfp_server.fail(404, times=2)
+    with pytest.raises(ClusterError, match="is no Kubeflow Pipelines server"):
+        check_server(api_of(kfp_server))
+    for tag in ("unknown", "2.5.0", "master"):
+        kfp_server.tag = tag
+        check_server(api_of(kfp_server))
+
+
+def test_a_namespace_that_is_denied_is_said(kfp_server: KfpServer) -> None:
+    kfp_server.denied = {"theirs"}
+    with pytest.raises(ClusterError, match=r"not authorized to access namespace theirs"):
+        cluster.ensure_experiment(api_of(kfp_server), "mine", "theirs")
+
+
+def test_a_kubeflow_of_several_users_wants_a_namespace(
+    kfp_server: KfpServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    api = api_of(kfp_server)
+    assert in_namespace(Context(namespace="x"), check_server(api)).namespace is None
+    kfp_server.multi_user = True
+    server = check_server(api)
+    with pytest.raises(ConfigError, match="several users: expected --namespace NAME"):
+        in_namespace(Context(), server)
+    with pytest.raises(ClusterError, match="cannot have an empty namespace in multi-user mode"):
+        cluster.ensure_experiment(api, "mine", "")
+    (tmp_path / "namespace").write_text("team-a")
+    monkeypatch.setattr("aegan_pipelines.connection.POD_NAMESPACE", str(tmp_path / "namespace"))
+    context = in_namespace(Context(), server)
+    assert context.namespace == "team-a"
+    assert cluster.ensure_experiment(api, "mine", "team-a")
+    assert list(cluster.pages(api, "/runs", "runs", namespace="team-a")) == []

@@ -1,0 +1,237 @@
+"""The doctor's checks of this machine and of storage, and the command itself."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aegan_pipelines import cli, cli_options
+from aegan_pipelines.doctor import check, examine, machine, storage
+from aegan_pipelines.doctor.check import Check, limited
+from aegan_pipelines.doctor.command import doctor
+from click.testing import CliRunner
+from packaging.requirements import Requirement
+
+from aegan.config import Data
+from aegan.store import open_store
+
+LENIENT = """
+from gcp_storage_emulator.server import create_server
+server = create_server("127.0.0.1", 0, in_memory=True, default_bucket="lenient")
+server.start()
+print(server._api._httpd.socket.getsockname()[1], flush=True)
+input()
+"""
+
+
+@pytest.fixture
+def lenient(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket that ignores preconditions: the emulator as it comes, in a process of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", LENIENT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    monkeypatch.setenv(
+        "STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{process.stdout.readline().strip()}"
+    )
+    yield "gs://lenient/root"
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No cluster, no address, no token, and no time spent on importing TensorFlow."""
+    for name in (
+        "AEGAN_HOST",
+        "AEGAN_TOKEN",
+        "KF_PIPELINES_SA_TOKEN_PATH",
+        "KUBERNETES_SERVICE_HOST",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(
+        "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none")
+    )
+    monkeypatch.setattr(machine, "gpu", lambda: Check("GPU", "skip", "not looked at"))
+
+
+def statuses(checks: list[Check]) -> list[str]:
+    return [item.status for item in checks]
+
+
+def test_python_and_packages_are_those_that_are_asked_for() -> None:
+    assert machine.python().status == "ok"
+    assert statuses(machine.packages()) == ["ok", "ok", "ok"]
+
+
+def test_an_old_and_a_missing_package_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = ["click>=999", "no-such-package>=1", "numpy>=1", 'no-such-extra; extra == "train"']
+    monkeypatch.setattr(importlib.metadata, "requires", lambda _: wanted)
+    base, train, pipelines = machine.packages()
+    assert base.status == "fail"
+    assert base.text.startswith("click 8")
+    assert base.text.endswith("expected >=999")
+    assert (train.status, pipelines.status) == ("skip", "skip")
+    assert "pip install --upgrade 'aegan[train]'" in train.cure
+    missing = machine._group("packages", [Requirement("no-such-package")], "cure")
+    assert (missing.status, missing.text) == ("fail", "missing: no-such-package")
+
+
+def test_another_python_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.python_version", lambda: "3.9.1")
+    assert machine.python().text == "3.9.1, expected >=3.11"
+
+
+def test_tensorflow_is_not_imported_where_it_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("nothing to run"))
+    found = machine.gpu()
+    assert (found.status, found.text) == ("skip", "TensorFlow is not installed")
+
+
+@pytest.mark.parametrize(
+    ("gpus", "devices", "status", "text"),
+    [
+        (["NVIDIA L4"], ["nvidia0"], "ok", "TensorFlow 2.21.0 sees NVIDIA L4"),
+        ([], [], "ok", "none here; TensorFlow 2.21.0 computes on the CPU"),
+        ([], ["nvidia0", "nvidia1"], "fail", "no GPU, though there is nvidia0, nvidia1"),
+    ],
+)
+def test_gpus_that_tensorflow_sees(
+    gpus: list[str], devices: list[str], status: str, text: str,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:  # fmt: skip
+    printed = json.dumps({"version": "2.21.0", "gpus": gpus})
+    monkeypatch.setattr(machine, "LIST_GPUS", f"print('noise'); print({printed!r})")
+    for name in devices:
+        (tmp_path / name).touch()
+    found = machine.gpu(str(tmp_path))
+    assert found.status == status
+    assert text in found.text
+
+
+def test_a_broken_tensorflow_is_reported_by_its_last_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "LIST_GPUS", "raise ImportError('libcudart.so: missing')")
+    found = machine.gpu()
+    assert found.status == "fail"
+    assert "ImportError: libcudart.so: missing" in found.text
+
+
+@pytest.mark.parametrize(
+    ("free", "status"), [(1 << 29, "fail"), (2 << 30, "warn"), (9 << 30, "ok")]
+)
+def test_free_disk(free: int, status: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    usage = type("Usage", (), {"free": free})
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    found = machine.disk(str(tmp_path / "not" / "yet"))
+    assert found.status == status
+    assert f"{free / 2**30:.1f} GiB free in {tmp_path}," in found.text
+
+
+def test_a_good_root_passes_and_nothing_is_left_behind(root: str, tmp_path: Path) -> None:
+    assert statuses(storage.root(root)) == ["ok", "ok", "ok"]
+    assert open_store(root).list("") == []
+    assert not (tmp_path / "root").exists()
+    (tmp_path / "root").mkdir()
+    assert statuses(storage.root(str(tmp_path / "root"))) == ["ok", "ok", "ok"]
+    assert list((tmp_path / "root").iterdir()) == []
+
+
+def test_a_bucket_that_ignores_preconditions_is_found_out(lenient: str) -> None:
+    checks = storage.root(lenient)
+    assert statuses(checks) == ["ok", "ok", "fail"]
+    assert "accepted a create-only write over a file" in checks[2].text
+    assert "honours ifGenerationMatch" in checks[2].cure
+    assert open_store(lenient).list("") == []
+
+
+def test_a_bucket_that_does_not_exist_fails_once(bucket: str) -> None:
+    checks = storage.root("gs://no-such-bucket/root")
+    assert statuses(checks) == ["fail", "skip", "skip"]
+    assert "check that the bucket exists" in checks[0].text
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/root", "", "/proc/nowhere"])
+def test_an_impossible_root_fails(uri: str) -> None:
+    checks = storage.root(uri)
+    assert checks[0].status == "fail"
+    assert checks[0].cure
+
+
+def test_the_data_source_is_looked_for_where_it_is(bucket: str, tmp_path: Path) -> None:
+    def look(uri: str, *, in_pods: bool = False) -> Check:
+        return storage.source(Data(source=uri), in_pods=in_pods)
+
+    assert look("digits").status == "ok"
+    (tmp_path / "x.npz").write_bytes(b"1234")
+    assert "1 files" in look(str(tmp_path / "x.npz")).text
+    assert look(str(tmp_path / "y.npz")).text == f"there is no {tmp_path / 'y.npz'}"
+    warned = look(str(tmp_path / "x.npz"), in_pods=True)
+    assert (warned.status, "their own file system" in warned.text) == ("warn", True)
+    open_store(bucket).write("data/x.npz", b"1234")
+    assert "1 objects, the first can be read" in look(f"{bucket}/data", in_pods=True).text
+    assert look(f"{bucket}/nothing").text == f"there is nothing at {bucket}/nothing"
+    assert "names a whole bucket" in look("gs://bucket").text
+
+
+def test_what_hangs_is_cut_off_and_what_raises_is_reported() -> None:
+    started = time.monotonic()
+    late = limited("slow", lambda: (time.sleep(9), Check("slow", "ok", ""))[1], seconds=0.1)
+    assert time.monotonic() - started < 3
+    assert (late.status, late.text) == ("fail", "no answer within 0.1 s")
+    broken = limited("broken", lambda: 1 / 0, "mend it")  # type: ignore[arg-type, return-value]
+    assert (broken.status, broken.cure) == ("fail", "mend it")
+    assert "ZeroDivisionError" in broken.text
+
+
+def test_a_line_stays_a_line() -> None:
+    assert Check("x", "fail", "two\nlines", "cure").line().count("\n") == 0
+    assert check.SECONDS == 5
+
+
+@pytest.mark.usefixtures("alone")
+def test_without_a_cluster_the_rest_is_checked(tmp_path: Path) -> None:
+    done = CliRunner().invoke(doctor, ["digits", "--root", str(tmp_path / "root")])
+    assert done.exit_code == 0, done.output
+    assert "skip  cluster              no kubeconfig, and this is no pod" in done.output
+    assert "skip  API server           no --host was given" in done.output
+    assert "ok    configuration        digits is valid" in done.output
+
+
+@pytest.mark.usefixtures("alone")
+def test_json_holds_every_check_and_a_failure_exits_with_1(tmp_path: Path) -> None:
+    config = tmp_path / "bad.yaml"
+    config.write_text("name: x\ndata: {source: digits, kind: 3}\n")
+    done = CliRunner().invoke(doctor, [str(config), "--root", str(tmp_path / "root"), "--json"])
+    assert done.exit_code == 1
+    tree = json.loads(done.stdout)
+    assert tree["failed"] == 1
+    (failed,) = [item for item in tree["checks"] if item["status"] == "fail"]
+    assert failed["name"] == "configuration"
+    assert "data.kind" in failed["text"]
+    assert set(failed) == {"name", "status", "text", "cure"}
+
+
+def test_the_commands_defaults_are_those_of_run() -> None:
+    defaults: dict[str, Any] = {item.name: item.default for item in doctor.params}
+    assert defaults["root"] == cli_options.DEFAULT_ROOT
+    assert cli.main.commands["doctor"] is doctor
+
+
+def test_a_token_that_comes_back_is_not_shown() -> None:
+    shown = examine._redacted(Check("x", "fail", "you sent abc.def", "drop abc.def"), "abc.def")
+    assert "abc" not in shown.line()

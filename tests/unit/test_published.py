@@ -1,0 +1,280 @@
+"""A published version that was tampered with is refused, and what was wrong is named."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import re
+import resource
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aegan.digests import to_json
+from aegan.errors import AeganError, IntegrityError, RegistryError, StoreError
+from aegan.loading import cached
+from aegan.manifest import NAME
+from aegan.registry import Registry
+from aegan.store import open_store
+from tests.gcs import StrictEmulator
+from tests.versions import FILES, publish
+
+EVIL = b"evil"
+
+
+def _edit(change: Callable[[list[dict[str, str]]], None]) -> Callable[[Any, str], None]:
+    """Change the list of files in the manifest."""
+
+    def tamper(store: Any, place: str) -> None:
+        tree = json.loads(store.read(f"{place}/{NAME}"))
+        change(tree["predicate"]["resources"])
+        store.write(f"{place}/{NAME}", to_json(tree))
+
+    return tamper
+
+
+def _rename(store: Any, place: str) -> None:
+    store.write(f"{place}/serving/other", store.read(f"{place}/weights"))
+    store.delete(f"{place}/weights")
+
+
+def _name(index: int, name: str) -> Callable[[list[dict[str, str]]], None]:
+    return lambda resources: resources[index].update(name=name)
+
+
+TAMPERED: dict[str, tuple[Callable[[Any, str], None], str]] = {
+    "changed": (lambda s, p: s.write(f"{p}/weights", EVIL), r"changed: weights \(expected"),
+    "emptied": (lambda s, p: s.write(f"{p}/README.md", b""), r"changed: README\.md \(expected"),
+    "added": (lambda s, p: s.write(f"{p}/serving/evil.pb", EVIL), r"extra: serving/evil\.pb"),
+    "removed": (lambda s, p: s.delete(f"{p}/keras/encoder.keras"), r"missing: keras/encoder\.ke"),
+    "renamed": (_rename, r"missing: weights\n  extra: serving/other"),
+    "manifest: a file less": (_edit(lambda x: x.pop()), "MANIFEST.json was changed: it announces"),
+    "manifest: another digest": (
+        _edit(lambda x: x[0].update(digest="0" * 64)),
+        "MANIFEST.json was changed: it announces",
+    ),
+    "manifest: another name": (_edit(_name(0, "AAA")), r"missing: AAA\n  extra: README\.md"),
+    "manifest: ..": (_edit(_name(0, "../../evil")), r"unsafe object name '\.\./\.\./evil'"),
+    "manifest: absolute": (_edit(_name(0, "/etc/passwd")), "unsafe object name '/etc/passwd'"),
+    "manifest: .": (_edit(_name(0, "./README.md")), r"unsafe object name '\./README\.md'"),
+    "manifest: not JSON": (lambda s, p: s.write(f"{p}/{NAME}", b"{"), "is not a valid manifest"),
+}
+
+
+@pytest.fixture
+def version(root: str, tmp_path: Path) -> str:
+    return publish(root, tmp_path, "1")[0]
+
+
+def _uses(root: str, version: str, tmp_path: Path) -> Iterator[Callable[[], object]]:
+    registry = Registry(root)
+    yield lambda: registry.verify("m", version)
+    yield lambda: registry.fetch("m", version, tmp_path / "fetched")
+    yield lambda: registry.pull("m", version, tmp_path / "pulled")
+
+
+@pytest.mark.parametrize("case", TAMPERED)
+def test_what_was_tampered_with_is_refused_and_named(
+    root: str, version: str, tmp_path: Path, case: str
+) -> None:
+    tamper, message = TAMPERED[case]
+    tamper(open_store(root), f"models/m/versions/{version}")
+    for use in _uses(root, version, tmp_path):
+        with pytest.raises(IntegrityError, match=message):
+            use()
+    assert not (tmp_path / "pulled").exists()
+    assert not (tmp_path / "evil").exists()
+    assert not list(tmp_path.glob(".aegan-tmp-*"))
+
+
+@pytest.mark.parametrize("name", ["../escaped", "a/../../escaped", "./weights", "serving//x"])
+def test_an_object_whose_name_leads_elsewhere_is_refused(
+    bucket: str, emulator: StrictEmulator, tmp_path: Path, name: str
+) -> None:
+    [version] = publish(bucket, tmp_path, "1")
+    place = f"{bucket.split('/', 3)[3]}/models/m/versions/{version}"
+    emulator.list_as(f"{place}/weights", f"{place}/{name}")
+    for use in _uses(bucket, version, tmp_path):
+        with pytest.raises(AeganError, match=f"unsafe object name .*{re.escape(name)}"):
+            use()
+    assert not list(tmp_path.rglob("escaped"))
+
+
+@pytest.mark.parametrize("what", ["weights", "serving", NAME, "link"])
+def test_a_link_is_refused_wherever_it_points(tmp_path: Path, what: str) -> None:
+    root = str(tmp_path / "root")
+    [version] = publish(root, tmp_path, "1")
+    path = Path(Registry(root).uri("m", version)) / what
+    if path.exists():
+        path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    for use in _uses(root, version, tmp_path):
+        with pytest.raises(
+            IntegrityError, match=f"{what} is a symbolic link; expected plain files"
+        ):
+            use()
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    root = str(tmp_path / "root")
+    [version] = publish(root, tmp_path, "1")
+    os.mkfifo(Path(Registry(root).uri("m", version)) / "pipe")
+    for use in _uses(root, version, tmp_path):
+        with pytest.raises(IntegrityError, match="pipe is a pipe, socket or device"):
+            use()
+
+
+# --- Copies
+
+
+def test_a_pulled_version_is_the_published_one(root: str, version: str, tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "er"
+    assert Registry(root).pull("m", version, target) == target
+    found = {
+        path.relative_to(target).as_posix(): path.read_bytes()
+        for path in target.rglob("*")
+        if path.is_file()
+    }
+    manifest = found.pop(NAME)
+    assert manifest == Registry(root).manifest("m", version).to_json()
+    assert found == FILES | {"weights": b"1"}
+    Registry(root).pull("m", version, target)  # there already: left as it is
+    (target / "weights").write_bytes(b"2")
+    with pytest.raises(RegistryError, match="exists and holds something other than m .*new folder"):
+        Registry(root).pull("m", version, target)
+    assert (target / "weights").read_bytes() == b"2"
+
+
+def test_an_empty_folder_is_filled_and_a_file_is_not_replaced(
+    root: str, version: str, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    Registry(root).pull("m", version, tmp_path / "empty")
+    (tmp_path / "file").write_bytes(b"mine")
+    with pytest.raises(RegistryError, match="exists and holds something other"):
+        Registry(root).pull("m", version, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"mine"
+
+
+def _limited(root: str, version: str, target: str) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+    with pytest.raises(StoreError, match=r"cannot write .*File too large; .* that has room"):
+        Registry(root).pull("m", version, Path(target))
+
+
+def test_a_write_that_the_system_refuses_leaves_nothing(root: str, tmp_path: Path) -> None:
+    [version] = publish(root, tmp_path, "x" * 100)
+    [large] = publish(root, tmp_path, "y" * 200, verdict=b"[" + b" " * 100_000 + b"]")
+    target = tmp_path / "pulled" / "here"
+    process = multiprocessing.get_context("fork").Process(
+        target=_limited, args=(root, large, str(target))
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    assert list(target.parent.iterdir()) == []
+    Registry(root).pull("m", version, target)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small disk needs to be root")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_is_told_and_nothing_is_left_on_it(
+    root: str, tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [version] = publish(root, tmp_path, "1", verdict=b"[" + b" " * 100_000 + b"]")
+    registry, digest = Registry(root), Registry(root).manifest("m", version).digest
+    with pytest.raises(StoreError, match=r"cannot write .*No space left on device; .*has room"):
+        registry.pull("m", version, small_disk / "pulled")
+    assert list(small_disk.iterdir()) == []
+    monkeypatch.setenv("XDG_CACHE_HOME", str(small_disk))
+    if root.startswith("gs://"):
+        with pytest.raises(StoreError, match=r"No space left on device"):
+            cached(registry, "m", version, digest)
+        assert [path.name for path in (small_disk / "aegan").iterdir()] == [f".{digest}.lock"]
+    with pytest.raises(StoreError, match=r"No space left on device"):
+        publish(str(small_disk / "root"), tmp_path, "1", verdict=b"[" + b" " * 100_000 + b"]")
+    assert Registry(str(small_disk / "root")).names() == []
+    assert [x for x in small_disk.rglob("*") if x.is_file() and x.suffix != ".lock"] == []
+
+
+# --- The shared cache
+
+
+def _cache(root: str, version: str, digest: str, variables: dict[str, str], results: Any) -> None:
+    os.environ.update(variables)
+    folder = cached(Registry(root), "m", version, digest)
+    results.put((str(folder), (folder / "weights").read_bytes()))
+
+
+def test_many_processes_fill_the_cache_at_once(bucket: str, tmp_path: Path) -> None:
+    [version] = publish(bucket, tmp_path, "1")
+    digest = Registry(bucket).manifest("m", version).digest
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["google.cloud.storage", "aegan.loading"])
+    results = context.Queue()
+    emulator = os.environ["STORAGE_EMULATOR_HOST"]
+    variables = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "STORAGE_EMULATOR_HOST": emulator}
+    arguments = (bucket, version, digest, variables, results)
+    processes = [context.Process(target=_cache, args=arguments) for _ in range(8)]
+    for process in processes:
+        process.start()
+    found = {results.get(timeout=300) for _ in processes}
+    for process in processes:
+        process.join()
+    target = tmp_path / "cache" / "aegan" / digest
+    assert found == {(str(target), b"1")}
+    assert {path.name for path in target.parent.iterdir()} == {digest, f".{digest}.lock"}
+
+
+def test_a_changed_copy_in_the_cache_is_replaced(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    [version] = publish(bucket, tmp_path, "1")
+    registry, digest = Registry(bucket), Registry(bucket).manifest("m", version).digest
+    folder = cached(registry, "m", version, digest)
+    for harm in ("change", "add", "remove", "link", "replace"):
+        if harm == "change":
+            (folder / "weights").write_bytes(EVIL)
+        elif harm == "add":
+            (folder / "evil").write_bytes(EVIL)
+        elif harm == "remove":
+            (folder / "weights").unlink()
+        elif harm == "link":
+            (folder / "weights").unlink()
+            (folder / "weights").symlink_to("/etc/hostname")
+        else:
+            folder.rename(tmp_path / "moved")
+            folder.symlink_to(tmp_path / "nowhere")
+        assert cached(registry, "m", version, digest) == folder, harm
+        assert (folder / "weights").read_bytes() == b"1"
+        assert not (folder / "evil").exists()
+
+
+def test_a_version_that_is_deleted_while_it_is_read_is_said_to_be(
+    root: str, version: str, tmp_path: Path
+) -> None:
+    registry, store = Registry(root), open_store(root)
+    original = registry._store.digests
+
+    def digests(prefix: str) -> dict[str, str]:
+        store.delete(f"{prefix}/{NAME}")
+        store.delete(f"{prefix}/weights")
+        return original(prefix)
+
+    registry._store.digests = digests  # type: ignore[method-assign]
+    with pytest.raises(RegistryError, match=f"m {version} was deleted while it was read"):
+        registry.verify("m", version)

@@ -1,0 +1,236 @@
+"""Schedules become what a file says, from whatever state a killed run left them in."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from aegan_pipelines import scheduling, submission
+from aegan_pipelines.cli import main
+from aegan_pipelines.connection import Context
+from aegan_pipelines.credentials import Credentials
+from aegan_pipelines.rest import Api
+from aegan_pipelines.schedule_file import read_schedules
+from click.testing import CliRunner, Result
+
+from aegan.errors import AeganError, ConfigError
+from tests.conftest import tiny
+from tests.kfp_server import KfpServer
+
+CONTEXT = Context(root="gs://bucket/root")
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiling takes most of the time here, and is tested elsewhere."""
+    cache: dict[str, bytes] = {}
+    compiled = submission.compiled
+
+    def cached(config: Any) -> bytes:
+        key = config.to_json()
+        if key not in cache:
+            cache[key] = compiled(config)
+        return cache[key]
+
+    monkeypatch.setattr(submission, "compiled", cached)
+
+
+def write(folder: Path, *schedules: dict[str, Any], group: str = "tests") -> Path:
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(tiny()))
+    base = {"config": "tiny.yaml", "cron": "0 3 * * *"}
+    tree = {"group": group, "schedules": [base | s for s in schedules]}
+    (folder / "schedules.yaml").write_text(yaml.safe_dump(tree))
+    return folder / "schedules.yaml"
+
+
+def apply(server: KfpServer, path: Path, *, prune: bool = False) -> list[str]:
+    file, api = read_schedules(path), Api(server.url, Credentials(), backoff=0.01)
+    wanted = scheduling.prepare_all(file, CONTEXT, datetime.now(UTC))
+    changes = scheduling.plan(wanted, file.group, scheduling.existing(api, ""))
+    for change in changes:
+        scheduling.carry_out(api, change, CONTEXT, prune=prune)
+    return [change.action for change in changes]
+
+
+def there(server: KfpServer) -> dict[str, tuple[str, str]]:
+    items = server.recurring.items.values()
+    names = [item["display_name"] for item in items]
+    assert len(names) == len(set(names)), names
+    trigger = {i["display_name"]: next(iter(i["trigger"].values())) for i in items}
+    status = {item["display_name"]: item["status"] for item in items}
+    return {
+        n: (status[n], str(t.get("cron", t.get("interval_second")))) for n, t in trigger.items()
+    }
+
+
+def test_a_plan_is_carried_out_once_and_then_nothing_is_left_to_do(
+    kfp_server: KfpServer, tmp_path: Path
+) -> None:
+    path = write(tmp_path, {"name": "nightly"}, {"name": "often", "cron": None, "every": "6h"})
+    assert apply(kfp_server, path) == ["create", "create"]
+    state = {"nightly": ("ENABLED", "0 0 3 * * *"), "often": ("ENABLED", "21600")}
+    assert there(kfp_server) == state
+    made = next(iter(kfp_server.recurring.items.values()))
+    assert made["no_catchup"] is True  # the server's own default would make up for missed times
+    calls = len(kfp_server.calls("POST|DELETE"))
+    assert apply(kfp_server, path) == ["nothing", "nothing"]
+    assert len(kfp_server.calls("POST|DELETE")) == calls
+
+
+def test_changes_pauses_and_orphans(kfp_server: KfpServer, tmp_path: Path) -> None:
+    apply(kfp_server, write(tmp_path, {"name": "a"}, {"name": "b"}, {"name": "c"}))
+    path = write(tmp_path, {"name": "a", "cron": "0 4 * * *"}, {"name": "b", "paused": True})
+    assert apply(kfp_server, path) == ["replace", "pause", "orphan"]
+    state = {"a": ("ENABLED", "0 0 4 * * *"), "b": ("DISABLED", "0 0 3 * * *")}
+    assert there(kfp_server) == state | {"c": ("ENABLED", "0 0 3 * * *")}
+    assert apply(kfp_server, path, prune=True) == ["nothing", "nothing", "orphan"]
+    assert there(kfp_server) == state
+    assert apply(kfp_server, write(tmp_path, {"name": "a", "set": ["seed=9"]}, {"name": "b"})) == [
+        "replace",
+        "enable",
+    ]
+    assert apply(kfp_server, write(tmp_path, {"name": "other"}, group="others")) == ["create"]
+    with pytest.raises(AeganError, match="a schedule other that this file did not make"):
+        apply(kfp_server, write(tmp_path, {"name": "other"}))
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before-the-call", "after-the-call"])
+def test_killed_between_any_two_calls_it_converges_and_two_are_never_active(
+    kfp_server: KfpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    once, countdown = Api._once, itertools.count(1)
+    limit = [0]
+
+    def dying(self: Api, *call: Any) -> Any:
+        last = next(countdown) == limit[0]
+        if last and before:
+            raise Killed
+        answer = once(self, *call)
+        if last:
+            raise Killed
+        return answer
+
+    monkeypatch.setattr(Api, "_once", dying)
+    for number in range(1, 40):
+        old = write(tmp_path, {"name": "a", "cron": f"{number} 1 * * *"}, {"name": "b"})
+        limit[0] = 0
+        apply(kfp_server, old)
+        new = write(
+            tmp_path, {"name": "a", "cron": f"{number} 2 * * *"}, {"name": "b", "paused": True}
+        )
+        countdown, limit[0] = itertools.count(1), number
+        try:
+            apply(kfp_server, new)
+        except Killed:
+            names = [item["display_name"] for item in kfp_server.recurring.items.values()]
+            assert {"a", "b"} <= set(names)  # none is lost
+        else:
+            break
+        limit[0] = 0
+        apply(kfp_server, new)
+        assert there(kfp_server)["a"] == ("ENABLED", f"0 {number} 2 * * *")
+        assert there(kfp_server)["b"][0] == "DISABLED"
+    else:
+        raise AssertionError("it never came to its end")
+    assert number > 5
+    for names in kfp_server.enabled:
+        assert len(names) == len(set(names)), "two of one name were active"
+
+
+def test_a_replaced_schedules_runs_live_on(kfp_server: KfpServer, tmp_path: Path) -> None:
+    kfp_server.runs.executes = False
+    apply(kfp_server, write(tmp_path, {"name": "a"}))
+    run = kfp_server.recurring.fire(next(iter(kfp_server.recurring.items)))
+    assert run is not None
+    apply(kfp_server, write(tmp_path, {"name": "a", "cron": "0 4 * * *"}))
+    assert kfp_server.runs.items[run["run_id"]]["state"] == "PENDING"
+
+
+def test_the_latest_version_follows_uploads_and_a_pinned_one_does_not(
+    kfp_server: KfpServer, tmp_path: Path
+) -> None:
+    kfp_server.runs.executes = False
+    both = ({"name": "new", "version": "latest"}, {"name": "kept"})
+    apply(kfp_server, write(tmp_path, *both))
+    changed = ({"name": "new", "version": "latest", "set": ["seed=9"]}, {"name": "kept"})
+    assert apply(kfp_server, write(tmp_path, *changed)) == ["nothing", "nothing"]
+    versions = []
+    for identity in kfp_server.recurring.items:
+        run = kfp_server.recurring.fire(identity)
+        assert run is not None
+        reference = run["pipeline_version_reference"]
+        versions.append(list(kfp_server.pipelines.versions).index(reference["pipeline_version_id"]))
+    assert versions == [1, 0]
+    with pytest.raises(ConfigError, match="has no version named 'v7'"):
+        apply(kfp_server, write(tmp_path, {"name": "x", "version": "v7"}))
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"name": "A!"}, "schedules.0.name: String should match pattern"),
+        ({"name": "a", "every": "6h"}, "give `cron` or `every`, one of them"),
+        ({"name": "a", "cron": "0 25 * * *"}, "is no hour"),
+        ({"name": "a", "timezone": "Mars"}, "no time zone named 'Mars'"),
+        ({"name": "a", "concurrency": 11}, "less than or equal to 10, received 11"),
+        ({"name": "a", "crom": "x"}, "schedules.0.crom: no such setting; expected of name, config"),
+        ({"name": "a", "start": "2030-01-01T00:00:00"}, "a time needs its zone"),
+        ({"name": "a", "parameters": {"root": "x"}}, "give config and root beside"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_reached(
+    tmp_path: Path, entry: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_schedules(write(tmp_path, entry))
+    assert message in str(caught.value)
+
+
+def command(server: KfpServer, *arguments: str) -> Result:
+    environment = {"AEGAN_HOST": server.url, "AEGAN_CONTEXT": "/dev/null"}
+    done = CliRunner().invoke(main, ["schedule", *arguments], env=environment)
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.output
+    return done
+
+
+def test_the_commands(kfp_server: KfpServer, tmp_path: Path) -> None:
+    kfp_server.runs.executes = False
+    path = str(write(tmp_path, {"name": "nightly", "timezone": "Europe/Berlin"}))
+    root = ("--root", "gs://bucket/root")
+    dry = command(kfp_server, "apply", path, "--dry-run", *root)
+    assert dry.exit_code == 0, dry.output
+    assert dry.stdout.startswith("create    nightly                   next 20")
+    assert dry.stdout.count("Z") == 3
+    assert "Europe/Berlin changes its clocks about" in dry.stderr
+    assert not kfp_server.calls("POST|DELETE")
+    command(kfp_server, "apply", path, *root)
+    assert command(kfp_server, "apply", path, *root).stdout.startswith("nothing")
+    listed = json.loads(command(kfp_server, "list", "--json").stdout)
+    assert [(row["name"], row["active"], len(row["next"])) for row in listed] == [
+        ("nightly", True, 3)
+    ]
+    assert command(kfp_server, "pause", "nightly").stdout == "nightly is paused\n"
+    assert command(kfp_server, "list").stdout == "paused    nightly\n"
+    assert command(kfp_server, "resume", "nightly").stdout == "nightly is active\n"
+    run_id = command(kfp_server, "trigger", "nightly").stdout.splitlines()[0]
+    assert kfp_server.runs.items[run_id]["runtime_config"] == {
+        "parameters": {"root": "gs://bucket/root"}
+    }
+    assert command(kfp_server, "delete", "nightly").exit_code == 0
+    assert kfp_server.recurring.items == {}
+    missing = command(kfp_server, "delete", "nightly")
+    assert (missing.exit_code, "no schedule 'nightly'; there are: none" in missing.stderr) == (
+        1,
+        True,
+    )
+    no_root = command(kfp_server, "apply", path)
+    assert (no_root.exit_code, "no root that pods can reach" in no_root.stderr) == (1, True)

@@ -1,0 +1,106 @@
+"""`aegan models serve-manifest` prints what KServe takes, for one version and no other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from aegan_pipelines.cli import main
+from click.testing import CliRunner
+
+from aegan.registry import Registry
+from tests.kubernetes_objects import violations
+
+SCHEMA = Path(__file__).parents[1] / "data" / "schemas" / "inference-service.json"
+
+
+def publish(root: str, folder: Path, *files: str) -> str:
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text("x")
+    registry = Registry(root)
+    version = registry.publish("shirts", folder)
+    registry.set_alias("shirts", "champion", version, "test")
+    return version
+
+
+def printed(*arguments: str) -> dict[str, Any]:
+    done = CliRunner().invoke(main, ["models", "serve-manifest", *arguments])
+    assert done.exit_code == 0, done.output
+    tree = yaml.safe_load(done.stdout)
+    jsonschema.validate(tree, json.loads(SCHEMA.read_text("utf-8")))
+    predictor = tree["spec"]["predictor"]
+    container = {"name": "model", "securityContext": predictor["model"]["securityContext"]}
+    pod = {"containers": [container], "securityContext": predictor["securityContext"]}
+    assert violations(pod) == []
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("options", "folder", "expected"),
+    [
+        (
+            [],
+            "serving/autoencoder",
+            {"modelFormat": {"name": "tensorflow"}, "protocolVersion": "v1"},
+        ),
+        (
+            ["--part", "generator"],
+            "serving/generator",
+            {"modelFormat": {"name": "tensorflow"}, "protocolVersion": "v1"},
+        ),
+        (
+            ["--runtime", "onnx"],
+            "onnx",
+            {
+                "modelFormat": {"name": "onnx"},
+                "protocolVersion": "v2",
+                "runtime": "kserve-tritonserver",
+            },
+        ),
+    ],
+)
+def test_an_alias_becomes_the_immutable_uri_of_the_version(
+    bucket: str, tmp_path: Path, options: list[str], folder: str, expected: dict[str, Any]
+) -> None:
+    files = [f"{name}/1/x" for name in ("serving/autoencoder", "serving/generator", "onnx/encode")]
+    version = publish(bucket, tmp_path / "version", *files)
+    tree = printed(f"{bucket}/models/shirts", *options)
+    model = tree["spec"]["predictor"]["model"]
+    assert model["storageUri"] == f"{bucket}/models/shirts/versions/{version}/{folder}"
+    assert {key: model[key] for key in expected} == expected
+    assert tree["metadata"]["name"] == "shirts"
+    annotations = tree["metadata"]["annotations"]
+    assert annotations["aegan/version"] == version
+    assert annotations["aegan/digest"].startswith(version.rsplit("-", 1)[-1])
+
+
+def test_name_and_account_can_be_chosen(bucket: str, tmp_path: Path) -> None:
+    version = publish(bucket, tmp_path / "version", "serving/autoencoder/1/x")
+    options = ["--name", "other", "--service-account", "reader"]
+    tree = printed(f"{bucket}/models/shirts@{version}", *options)
+    assert tree["metadata"]["name"] == "other"
+    assert tree["spec"]["predictor"]["serviceAccountName"] == "reader"
+
+
+@pytest.mark.parametrize(
+    ("place", "options", "message"),
+    [
+        ("folder", [], "lies in a folder, which no cluster can read"),
+        ("bucket", ["--runtime", "onnx"], "has no onnx: it was published before there was any"),
+    ],
+)
+def test_what_cannot_be_served_is_refused(
+    place: str, options: list[str], message: str, bucket: str, tmp_path: Path
+) -> None:
+    root = bucket if place == "bucket" else str(tmp_path / "root")
+    publish(root, tmp_path / "version", "serving/autoencoder/1/x")
+    command = ["models", "serve-manifest", f"{root}/models/shirts", *options]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 1
+    assert message in done.stderr
+    assert done.stdout == ""
