@@ -71,12 +71,14 @@ class Published:
         """One file, checked against the manifest.
 
         Raises:
+            RegistryError: there is no such version, or it was deleted meanwhile.
             IntegrityError: the version has no such file, or it is not the one that was published.
         """
         where = f"{self.uri}/{path}"
         expected = self.manifest().files.get(path)
         content = None if expected is None else self._store.read(f"{self.place}/{path}")
         if content is None:
+            self._still_there()
             raise IntegrityError(f"{where} is missing: expected every published version to have it")
         if hashlib.sha256(content).hexdigest() != expected:
             raise IntegrityError(f"{where} is not what was published; {CURE}")

@@ -278,3 +278,20 @@ def test_a_version_that_is_deleted_while_it_is_read_is_said_to_be(
     registry._store.digests = digests  # type: ignore[method-assign]
     with pytest.raises(RegistryError, match=f"m {version} was deleted while it was read"):
         registry.verify("m", version)
+
+
+def test_a_version_that_is_deleted_before_a_file_of_it_is_read_is_said_to_be(
+    root: str, version: str, tmp_path: Path
+) -> None:
+    registry, store = Registry(root), open_store(root)
+    original = registry._store.read
+
+    def read(path: str) -> bytes | None:
+        if path.endswith("/weights"):
+            store.delete(path.replace("weights", NAME))
+            store.delete(path)
+        return original(path)
+
+    registry._store.read = read  # type: ignore[method-assign]
+    with pytest.raises(RegistryError, match=f"m {version} was deleted while it was read"):
+        registry.read_file("m", version, "weights")
