@@ -13,7 +13,7 @@ from aegan.errors import IntegrityError, StoreError
 from aegan.gcs_errors import explained
 from aegan.retries import attempts
 from aegan.store import Staged, check_file_name, check_name, files_below
-from aegan.transfers import WORKERS, HashedFile, checksums, in_parallel, plain_files
+from aegan.transfers import WORKERS, HashedFile, checksums, in_parallel, plain_files, readable
 
 READ_ATTEMPTS = 10
 DEADLINE_SECONDS = 120.0
@@ -162,38 +162,39 @@ class GcsStore:
 
     @contextlib.contextmanager
     def stage(self, folder: Path) -> Iterator[Staged]:
-        try:
+        with readable(folder):
             names = plain_files(folder)
             sums = in_parallel(lambda name: checksums(folder / name), names)
-        except StoreError:
-            raise
-        except OSError as error:
-            raise StoreError(
-                f"cannot read {error.filename or folder}: {error.strerror or error}"
-            ) from error
         crc32cs = {name: crc32c for name, (_, crc32c) in zip(names, sums, strict=True)}
         digests = {name: digest for name, (digest, _) in zip(names, sums, strict=True)}
         yield Staged(digests, lambda prefix: self._place(folder, prefix, crc32cs))
 
     def _place(self, folder: Path, prefix: str, crc32cs: dict[str, str]) -> None:
-        """Upload files, and compare what the bucket says it received with what was hashed."""
+        """Upload files; the bucket takes nothing but what was hashed."""
         from google.cloud.storage import transfer_manager
 
-        blobs = {name: self._bucket.blob(self._key(f"{prefix}/{name}")) for name in crc32cs}
-        with explained(f"{self.uri}/{prefix}"):
-            transfer_manager.upload_many(
-                [(str(folder / name), blob) for name, blob in blobs.items()],
-                upload_kwargs={"checksum": "crc32c", **self._patience},
-                worker_type=transfer_manager.THREAD,
-                max_workers=WORKERS,
-                raise_exception=True,
-            )
-        for name, blob in blobs.items():
-            if blob.crc32c != crc32cs[name]:
-                raise IntegrityError(
-                    f"{folder}: {name} was changed while it was uploaded; nothing was published,"
-                    " publish a folder that nobody writes to"
+        pairs = []
+        for name, crc32c in crc32cs.items():
+            blob = self._bucket.blob(self._key(f"{prefix}/{name}"))
+            blob.crc32c = crc32c
+            pairs.append((str(folder / name), blob))
+        try:
+            with explained(f"{self.uri}/{prefix}"):
+                transfer_manager.upload_many(
+                    pairs,
+                    upload_kwargs={"checksum": None, **self._patience},
+                    worker_type=transfer_manager.THREAD,
+                    max_workers=WORKERS,
+                    raise_exception=True,
                 )
+        except StoreError:
+            for name, crc32c in crc32cs.items():
+                if not _holds(folder / name, crc32c):
+                    raise IntegrityError(
+                        f"{folder}: {name} was changed while it was uploaded; nothing was published,"
+                        " publish a folder that nobody writes to"
+                    ) from None
+            raise
 
     def digests(self, prefix: str) -> dict[str, str]:
         return self._received(prefix, None)
@@ -248,3 +249,10 @@ class GcsStore:
 
         with explained(f"{self.uri}/{prefix}"):
             in_parallel(delete, self.list(prefix))
+
+
+def _holds(path: Path, crc32c: str) -> bool:
+    try:
+        return checksums(path)[1] == crc32c
+    except OSError:
+        return False

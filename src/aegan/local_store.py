@@ -15,7 +15,7 @@ from pathlib import Path
 
 from aegan.errors import PreconditionError, StoreError
 from aegan.store import Staged, check_name, files_below
-from aegan.transfers import copied, digest_of, in_parallel, plain_files
+from aegan.transfers import copied, digest_of, in_parallel, plain_files, readable
 
 ATTEMPTS = 100
 
@@ -120,7 +120,7 @@ class LocalStore:
                 _with_folder(target, lambda: _become(staging, target))
 
         try:
-            with self._readable(folder):
+            with readable(folder):
                 digests = dict(zip(names, in_parallel(copy, names), strict=True))
             yield Staged(digests, place)
         finally:
@@ -128,7 +128,7 @@ class LocalStore:
 
     def digests(self, prefix: str) -> dict[str, str]:
         folder = self._path(prefix)
-        with self._readable(folder):
+        with readable(folder):
             names = plain_files(folder)
             return dict(
                 zip(names, in_parallel(lambda name: digest_of(folder / name), names), strict=True)
@@ -140,7 +140,7 @@ class LocalStore:
         def copy(name: str) -> str:
             return copied(source / name, folder / name)
 
-        with self._readable(source):
+        with readable(source):
             names = plain_files(source)
             return dict(zip(names, in_parallel(copy, names), strict=True))
 
@@ -178,17 +178,6 @@ class LocalStore:
             yield path
         finally:
             path.unlink(missing_ok=True)
-
-    @contextlib.contextmanager
-    def _readable(self, folder: Path) -> Iterator[None]:
-        try:
-            yield
-        except StoreError:
-            raise
-        except OSError as error:
-            raise StoreError(
-                f"cannot read {error.filename or folder}: {error.strerror or error}"
-            ) from error
 
     @contextlib.contextmanager
     def _explained(self, target: Path) -> Iterator[None]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from aegan.errors import PreconditionError, StoreError
+from aegan.errors import IntegrityError, PreconditionError, StoreError
 from aegan.store import check_writable, open_store
+from aegan.transfers import FLUSH
 
 
 def test_what_is_written_is_read_back(root: str) -> None:
@@ -61,6 +64,35 @@ def test_folders_survive_the_round_trip(root: str, tmp_path: Path) -> None:
     folder = store.fetch("models/m", tmp_path / "scratch")
     found = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.*")}
     assert found == {"top.txt": b"top", "deep/er/file.bin": bytes(range(256))}
+
+
+@pytest.mark.parametrize("harm", ["changed", "removed"])
+@pytest.mark.parametrize("size", [100, 9 * 2**20])  # sent in one request, and in a session
+def test_files_that_are_changed_after_they_were_hashed_do_not_reach_a_bucket(
+    bucket: str, tmp_path: Path, harm: str, size: int
+) -> None:
+    source, store = tmp_path / "source", open_store(bucket)
+    source.mkdir()
+    (source / "weights").write_bytes(bytes(size))
+    with store.stage(source) as staged:
+        (source / "weights").unlink()
+        if harm == "changed":
+            (source / "weights").write_bytes(b"!" * size)
+        with pytest.raises(IntegrityError, match="weights was changed while it was uploaded"):
+            staged.place("models/m")
+    assert store.list("models") == []
+
+
+def test_large_files_are_staged_whole(root: str, tmp_path: Path) -> None:
+    source, store = tmp_path / "source", open_store(root)
+    source.mkdir()
+    content = np.random.default_rng(0).bytes(2 * FLUSH + 12_345)
+    (source / "weights").write_bytes(content)
+    with store.stage(source) as staged:
+        staged.place("models/m")
+    assert staged.digests == {"weights": hashlib.sha256(content).hexdigest()}
+    assert store.download("models/m", tmp_path / "copy") == staged.digests
+    assert (tmp_path / "copy" / "weights").read_bytes() == content
 
 
 @pytest.mark.parametrize("name", ["../up", "/absolute", "a/../../b", "", "a\\b"])
