@@ -35,23 +35,19 @@ class LocalStore:
 
     def list(self, prefix: str) -> list[str]:
         base = self._path(prefix) if prefix else self.root
-        if base.is_file():
+        below = files_below(base)
+        if not below and base.is_file():
             return [prefix]
-        for attempt in range(ATTEMPTS):
-            try:
-                below = [path for path in base.rglob("*") if path.is_file()]
-                break
-            except FileNotFoundError:  # a folder was deleted while it was looked at
-                if attempt == ATTEMPTS - 1:
-                    raise
         names = (path.relative_to(self.root) for path in below)
         return sorted(name.as_posix() for name in names if not name.parts[0].startswith(_TEMPORARY))
 
     def marks(self, prefix: str) -> dict[str, tuple[int, str]]:
         found = {}
         for name in self.list(prefix):
-            with contextlib.suppress(FileNotFoundError):  # deleted while it was looked at
-                status = self._path(name).stat()
+            path = self._path(name)
+            # Suppressed where it was deleted while it was looked at.
+            with readable(path), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                status = path.stat()
                 found[name] = (status.st_size, str(status.st_mtime_ns))
         return found
 

@@ -8,8 +8,10 @@ and compare-and-swap are built from.
 
 from __future__ import annotations
 
+import errno
+import os
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -37,7 +39,11 @@ class Store(Protocol):
     uri: str
 
     def list(self, prefix: str) -> list[str]:
-        """Names of all objects below `prefix`, sorted; empty if there are none."""
+        """Names of all objects below `prefix`, sorted; empty if there are none.
+
+        Raises:
+            StoreError: not all of them can be listed.
+        """
 
     def marks(self, prefix: str) -> dict[str, tuple[int, str]]:
         """Size in bytes and a mark of each object below `prefix`, from the listing alone.
@@ -144,6 +150,37 @@ def check_writable(store: Store) -> None:
     store.delete(probe)
 
 
-def files_below(folder: Path) -> Iterator[Path]:
-    """All files of a folder and its subfolders, sorted."""
-    return (path for path in sorted(folder.rglob("*")) if path.is_file())
+def files_below(folder: Path) -> list[Path]:
+    """All files of a folder and its subfolders, sorted; empty if there is no such folder.
+
+    Links to files count, links to folders do not. What vanishes while it is looked at is left out.
+
+    Raises:
+        StoreError: part of it cannot be read; to leave that out would be to say that nothing is there.
+    """
+    found, pending = [], [folder]
+    while pending:
+        below = pending.pop()
+        try:
+            with os.scandir(below) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(below / entry.name)
+                    elif _is_file(entry):
+                        found.append(below / entry.name)
+        except (FileNotFoundError, NotADirectoryError):  # vanished meanwhile
+            continue
+        except OSError as error:
+            raise StoreError(
+                f"cannot read {error.filename or below}: {error.strerror or error}"
+            ) from error
+    return sorted(found)
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):  # a link that leads nowhere
+            return False
+        raise

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from aegan.batch.source import Source, open_source
-from aegan.errors import DataError, DependencyError
+from aegan.errors import DataError, DependencyError, StoreError
+from tests.privileges import run_without_privileges
 
 ROWS, SHAPE = 50, (8, 8, 1)
 IMAGES = np.random.default_rng(0).integers(0, 17, (ROWS, *SHAPE)).astype(np.uint8)
@@ -336,6 +337,17 @@ def test_an_unreadable_image_is_named(tmp_path: Path) -> None:
         (folder / "b.jpg").write_bytes(damaged)
         with pytest.raises(DataError, match=r"b.jpg \(row 1\): not a readable image"):
             list(opened(folder).blocks(0, [2]))
+
+
+def _open_unreadable(folder: Path) -> None:
+    with pytest.raises(StoreError, match=r"cannot read .*/closed: Permission denied"):
+        opened(folder)
+
+
+def test_images_that_cannot_be_read_are_not_left_out(tmp_path: Path) -> None:
+    folder = save(tmp_path / "images", "a.png", Image.new("L", (8, 8)))
+    save(folder / "closed", "b.png", Image.new("L", (8, 8))).chmod(0)
+    run_without_privileges(_open_unreadable, folder)
 
 
 def test_colours_palettes_and_deep_greys_are_read(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from aegan import aliases, collection, holds
 from aegan.collection import Rules
-from aegan.errors import IntegrityError, RegistryError
+from aegan.errors import IntegrityError, RegistryError, StoreError
 from aegan.registry import Registry
 from aegan.store import open_store
+from tests.privileges import run_without_privileges
 from tests.versions import age_holds, folder, publish
 
 DAY = datetime.timedelta(days=1)
@@ -177,6 +178,24 @@ def test_a_damaged_alias_stops_the_collection(root: str, tmp_path: Path) -> None
     with pytest.raises(IntegrityError, match="is not a valid alias"):
         _gc(root)
     assert len(Registry(root).versions("m")) == 1
+
+
+def _collect_unreadable(root: str) -> None:
+    for look in (lambda: _gc(root), lambda: _gc(root, names=["m"]), Registry(root).names):
+        with pytest.raises(StoreError, match=r"cannot read .*/aliases: Permission denied"):
+            look()
+
+
+def test_aliases_that_cannot_be_read_stop_the_collection(tmp_path: Path) -> None:
+    root = str(tmp_path / "root")
+    [version] = publish(root, tmp_path, "1")
+    Registry(root).promote("m", version, reason="x")
+    age_holds(root)
+    folder = Path(root, "models", "m", "aliases")
+    folder.chmod(0)
+    run_without_privileges(_collect_unreadable, root)
+    folder.chmod(0o755)
+    Registry(root).verify("m", version)
 
 
 def test_a_history_that_does_not_reach_back_stops_the_collection(

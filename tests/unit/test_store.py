@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from aegan.errors import IntegrityError, PreconditionError, StoreError
-from aegan.store import check_writable, open_store
+from aegan.store import check_writable, files_below, open_store
 from aegan.transfers import FLUSH
+from tests.privileges import run_without_privileges
 
 
 def test_what_is_written_is_read_back(root: str) -> None:
@@ -115,6 +116,34 @@ def test_a_root_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot write .*choose a folder"):
         check_writable(open_store(str(tmp_path / "file" / "root")))
+
+
+def _look(root: str) -> None:
+    store = open_store(root)
+    for look in (store.list, store.marks, store.written, lambda _: files_below(Path(root))):
+        with pytest.raises(StoreError, match=r"cannot read .*/closed: Permission denied"):
+            look("")
+        with pytest.raises(StoreError, match=r"cannot read .*/closed.*: Permission denied"):
+            store.list("a/closed/deeper")
+    assert store.list("a/open") == ["a/open/x"]
+
+
+def test_a_folder_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    for name in ("a/closed/x", "a/open/x"):
+        store.write(name, b"1")
+    (tmp_path / "a" / "closed").chmod(0)
+    run_without_privileges(_look, str(tmp_path))
+
+
+def test_links_to_files_are_listed_and_those_to_folders_or_nowhere_are_not(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    store.write("a/x", b"1")
+    (tmp_path / "a" / "linked").symlink_to("x")
+    for number, target in enumerate(("../a", "nowhere", "link-2", "x/y")):
+        (tmp_path / "a" / f"link-{number}").symlink_to(target)
+    assert store.list("a") == ["a/linked", "a/x"]
+    assert store.list("a/x") == ["a/x"]
 
 
 def test_a_killed_write_leaves_nothing_where_readers_look(
