@@ -42,13 +42,13 @@ def load(uri: str, *, backend: str = "auto", trust: Trust | None = None) -> Mode
     root, name, reference = parse_reference(uri)
     registry = Registry(root)
     version, digest = registry.resolve(name, reference)
-    registry.manifest(name, version, digest, trust=trust)  # before anything that takes time
+    manifest = registry.manifest(name, version, digest, trust=trust)  # before what takes time
     check_backend(backend)
     if root.startswith("gs://"):
         folder = cached(registry, name, version, digest, trust=trust)
     else:
         folder = registry.fetch(name, version, Path(), digest, trust=trust)
-    return Model(folder, name, version, digest, backend)
+    return Model(folder, name, version, digest, backend, manifest=manifest)
 
 
 def cached(

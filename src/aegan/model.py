@@ -15,11 +15,14 @@ from aegan.batches import BATCH
 from aegan.data.normalizer import LARGEST
 from aegan.data.schema import check_readable
 from aegan.errors import DataError
+from aegan.manifest import Manifest
 from aegan.runtimes import open_runtime
 from aegan.thresholds import Quantiles
+from aegan.version_files import VersionFiles
 
 Array = np.ndarray[Any, Any]
 
+SCORES = "preprocess/scores.json"
 MOST_SAMPLES = 2**24
 MOST_ELEMENTS, SMALLEST_BATCH = 2**22, 16  # of a batch: bounds what the layers hold meanwhile
 
@@ -40,8 +43,20 @@ class Model:
         backend: what computes: `onnx` or `tensorflow`. Both give the same up to rounding.
     """
 
-    def __init__(self, folder: Path, name: str, version: str, digest: str, backend: str = "auto"):
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        version: str,
+        digest: str,
+        backend: str = "auto",
+        *,
+        manifest: Manifest | None = None,
+    ):
         """Load a verified folder; use `aegan.load` instead.
+
+        What a call needs and was not read yet is read by that call, and checked again: it raises
+        RegistryError if the file has gone since, IntegrityError if it was changed.
 
         Args:
             folder: of the version.
@@ -49,17 +64,18 @@ class Model:
             version: of the model.
             digest: of the version.
             backend: `tensorflow`, `onnx`, or `auto`: see `aegan.runtimes.open_runtime`.
+            manifest: that the folder was verified against; None to run its files unchecked.
         """
         self.name, self.version, self.digest = name, version, digest
-        text = (folder / "preprocess" / "dataset.json").read_text("utf-8")
-        dataset = json.loads(text)
+        files = VersionFiles(folder, manifest)
+        dataset = json.loads(files.read("preprocess/dataset.json"))
         check_readable(dataset, f"{name} {version}")
         self.shape: tuple[int, ...] = tuple(dataset["element_shape"])
         self.dtype = np.dtype(dataset["raw_dtype"])
-        self._runtime = open_runtime(folder, backend)
+        self._runtime = open_runtime(files, backend)
         self.backend = self._runtime.backend
         self.classes: list[int] = dataset["classes"] if self._runtime.conditional else []
-        self._scores = folder / "preprocess" / "scores.json"
+        self._scores = files.read(SCORES) if files.has(SCORES) else None
 
     def __repr__(self) -> str:
         return f"<aegan.Model {self.name} {self.version}>"
@@ -96,12 +112,12 @@ class Model:
         Raises:
             DataError: it is no share, or there were too few validation examples to tell.
         """
-        if not self._scores.is_file():
+        if self._scores is None:
             raise DataError(
                 f"{self.name} {self.version} does not tell how its validation examples scored: it was"
                 " published before that was kept; choose a threshold for its scores yourself"
             )
-        return Quantiles(**json.loads(self._scores.read_text("utf-8"))).threshold(false_alarm)
+        return Quantiles(**json.loads(self._scores)).threshold(false_alarm)
 
     def is_anomaly(
         self, examples: Array | Iterator[Array], false_alarm: float = 0.01

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from aegan.errors import DataError, DependencyError
+from aegan.version_files import VersionFiles
 
 Array = np.ndarray[Any, Any]
 
@@ -71,19 +71,20 @@ def check_backend(backend: str) -> None:
         raise DependencyError(f"loading a model needs {names}, which is not installed: {commands}")
 
 
-def open_runtime(folder: Path, backend: str) -> Runtime:
-    """Run a verified version.
+def open_runtime(files: VersionFiles, backend: str) -> Runtime:
+    """Run a version.
 
     Args:
-        folder: of the version.
+        files: of the version.
         backend: `tensorflow`, `onnx`, or `auto`: ONNX runtime if it is installed and the version has
             ONNX models, else TensorFlow.
 
     Raises:
         DependencyError: the backend is not installed, or the version has nothing for it.
+        RegistryError, IntegrityError: a file has gone, or was changed, since it was verified.
     """
     check_backend(backend)
-    has_onnx = (folder / "onnx" / "sample" / "1" / "model.onnx").is_file()
+    has_onnx = files.has("onnx/sample/1/model.onnx")
     if backend == "auto":
         usable = {"onnx": has_onnx, "tensorflow": True}
         found = [name for name in PREFERENCE if usable[name] and _installed(name)]
@@ -97,11 +98,11 @@ def open_runtime(folder: Path, backend: str) -> Runtime:
             )
         from aegan.runtimes.onnx_runtime import OnnxRuntime
 
-        return OnnxRuntime(folder / "onnx")
+        return OnnxRuntime(files)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from aegan.runtimes.tensorflow_runtime import TensorFlowRuntime
 
-    return TensorFlowRuntime(folder / "serving")
+    return TensorFlowRuntime(files)
 
 
 def _installed(backend: str) -> bool:

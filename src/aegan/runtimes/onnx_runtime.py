@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 
+from aegan.version_files import VersionFiles
+
 Array = np.ndarray[Any, Any]
 
 ERRORS_ONLY = 3
+
+
+def place(function: str) -> str:
+    """Where the ONNX model of a function lies in a version."""
+    return f"onnx/{function}/1/model.onnx"
 
 
 class OnnxRuntime:
@@ -18,11 +24,11 @@ class OnnxRuntime:
 
     backend = "onnx"
 
-    def __init__(self, folder: Path):
-        """Open `onnx` of a version."""
-        self._folder = folder
+    def __init__(self, files: VersionFiles):
+        """Open `onnx` of a version; errors as of `VersionFiles.read`, also when it is called."""
+        self._files = files
         self._sessions: dict[str, Any] = {}
-        self.conditional = self._path("sample_class").is_file()
+        self.conditional = files.has(place("sample_class"))
 
     @property
     def latent_size(self) -> int:  # noqa: D102 (see the protocol)
@@ -55,9 +61,6 @@ class OnnxRuntime:
             options = onnxruntime.SessionOptions()
             options.log_severity_level = ERRORS_ONLY
             self._sessions[function] = onnxruntime.InferenceSession(
-                str(self._path(function)), options, providers=["CPUExecutionProvider"]
+                self._files.read(place(function)), options, providers=["CPUExecutionProvider"]
             )
         return self._sessions[function]
-
-    def _path(self, function: str) -> Path:
-        return self._folder / function / "1" / "model.onnx"

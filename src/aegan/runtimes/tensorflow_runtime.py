@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from aegan.version_files import VersionFiles
 
 Array = np.ndarray[Any, Any]
 
@@ -16,10 +17,10 @@ class TensorFlowRuntime:
 
     backend = "tensorflow"
 
-    def __init__(self, folder: Path):
-        """Load `serving` of a version."""
-        self._autoencoder = tf.saved_model.load(str(folder / "autoencoder" / "1"))
-        self._generator = tf.saved_model.load(str(folder / "generator" / "1"))
+    def __init__(self, files: VersionFiles):
+        """Load `serving` of a version; errors as of `VersionFiles.read`."""
+        self._autoencoder = _loaded(files, "serving/autoencoder/1")
+        self._generator = _loaded(files, "serving/generator/1")
         self.latent_size = int(self._autoencoder.decode.input_signature[0].shape[1])
         self.conditional = hasattr(self._generator, "sample_class")
 
@@ -40,3 +41,14 @@ class TensorFlowRuntime:
         if class_number is not None:
             function, numbers = self._generator.sample_class, [num, seed, class_number]
         return np.asarray(function(*(tf.constant(number, tf.int32) for number in numbers)))
+
+
+def _loaded(files: VersionFiles, place: str) -> Any:
+    """A SavedModel, which TensorFlow reads itself: its files are checked again afterwards.
+
+    If it fails because one of them has gone or was changed, that is what is raised.
+    """
+    try:
+        return tf.saved_model.load(str(files.folder / place))
+    finally:
+        files.check(place)
