@@ -18,9 +18,9 @@ COMMANDS = {
 }
 HELP = """{}
 
-    MODEL is ROOT/models/NAME@ALIAS or …@VERSION. INPUT is an .npy, .npz, .csv or .parquet file of any
-    size, or a folder of PNG and JPEG images. It is read in blocks; the columns of a table are kept. The
-    same command goes on where it was interrupted.
+    MODEL is ROOT/models/NAME@ALIAS, …@VERSION or …@DIGEST, or the folder of a pulled version. INPUT is
+    an .npy, .npz, .csv or .parquet file of any size, or a folder of PNG and JPEG images. It is read in
+    blocks; the columns of a table are kept. The same command goes on where it was interrupted.
     """
 
 

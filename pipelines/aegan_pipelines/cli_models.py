@@ -46,7 +46,7 @@ public_keys_option = click.option(
 def models() -> None:
     """Look at what was published, promote it, take it elsewhere.
 
-    MODEL is ROOT/models/NAME@ALIAS or …@VERSION, for example demo/models/digits@champion.
+    MODEL is ROOT/models/NAME@ALIAS, …@VERSION or …@DIGEST, for example demo/models/digits@champion.
     """
 
 

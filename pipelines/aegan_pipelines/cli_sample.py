@@ -26,7 +26,8 @@ import click
 def sample(model: str, count: int, seed: int | None, label: int | None, output: Path) -> None:
     """Draw new examples from a model; the file says that they are synthetic, and of which model.
 
-    MODEL is ROOT/models/NAME@ALIAS or …@VERSION, for example demo/models/digits@champion.
+    MODEL is ROOT/models/NAME@ALIAS, …@VERSION or …@DIGEST, for example demo/models/digits@champion, or
+    the folder of a pulled version.
     """
     if output.suffix.lower() not in ("", ".png", ".npz", ".parquet"):
         raise click.UsageError(

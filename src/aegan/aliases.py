@@ -107,14 +107,17 @@ def read(store: Store, name: str, alias: str) -> tuple[Alias | None, int]:
         ) from None
 
 
-def read_all(store: Store, name: str) -> dict[str, Alias]:
-    """All aliases of a model."""
+def names(store: Store, name: str) -> list[str]:
+    """Names of all aliases of a model, sorted; whether they can be read is not looked at."""
     prefix = f"models/{check_model_name(name)}/aliases"
     paths = (path.removeprefix(f"{prefix}/") for path in store.list(prefix))
-    names = [path.removesuffix(".json") for path in paths if path.endswith(".json")]
-    found = {
-        alias: read(store, name, alias)[0] for alias in names if re.fullmatch(NAME_PATTERN, alias)
-    }
+    found = (path.removesuffix(".json") for path in paths if path.endswith(".json"))
+    return sorted(alias for alias in found if re.fullmatch(NAME_PATTERN, alias))
+
+
+def read_all(store: Store, name: str) -> dict[str, Alias]:
+    """All aliases of a model."""
+    found = {alias: read(store, name, alias)[0] for alias in names(store, name)}
     return {alias: target for alias, target in found.items() if target is not None}
 
 

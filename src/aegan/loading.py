@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aegan import manifest as manifests
+from aegan import pulled
 from aegan.errors import IntegrityError, StoreError
 from aegan.model import Model
 from aegan.references import parse_reference
@@ -28,7 +29,9 @@ def load(uri: str, *, backend: str = "auto", trust: Trust | None = None) -> Mode
     """Resolve, verify and load a published model.
 
     Args:
-        uri: `<root>/models/<name>@<alias or version>`, a folder or `gs://`; without `@`, its champion.
+        uri: `<root>/models/<name>@<alias, version or root digest>`, a folder or `gs://`; without `@`,
+            its champion. Or a folder that a version was pulled into, whose root digest then stands for
+            the name of the version, which such a folder does not know.
         backend: what is to compute: `tensorflow`, `onnx`, or `auto`, which takes ONNX runtime if it is
             installed, because it starts at once, and else TensorFlow.
         trust: whose signature the model must have; None to take it unsigned.
@@ -39,6 +42,11 @@ def load(uri: str, *, backend: str = "auto", trust: Trust | None = None) -> Mode
             is not signed as `trust` asks.
         DependencyError: what would compute it, or check its signature, is not installed.
     """
+    if (folder := pulled.folder_of(uri)) is not None:
+        check_backend(backend)
+        manifest = pulled.verify(folder, trust)
+        digest = manifest.digest
+        return Model(folder, manifest.name, digest, digest, backend, manifest=manifest)
     root, name, reference = parse_reference(uri)
     registry = Registry(root)
     version, digest = registry.resolve(name, reference)

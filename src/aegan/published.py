@@ -22,6 +22,12 @@ from aegan.store import Store
 CURE = "use another version, and find out who changed this one"
 
 
+def not_as_published(where: str, lines: list[str]) -> IntegrityError:
+    """What says which files of a version are not those of its manifest."""
+    details = "\n".join(f"  {line}" for line in lines)
+    return IntegrityError(f"{where} is not what was published:\n{details}\n{CURE}")
+
+
 class Published:
     """A version of a model in a store, which need not exist."""
 
@@ -117,8 +123,7 @@ class Published:
         lines += manifests.differences(manifest, Manifest(self.name, found))
         if lines:
             self._still_there()
-            details = "\n".join(f"  {line}" for line in lines)
-            raise IntegrityError(f"{self.uri} is not what was published:\n{details}\n{CURE}")
+            raise not_as_published(self.uri, lines)
         return manifest
 
     def _still_there(self) -> None:

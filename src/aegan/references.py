@@ -12,7 +12,7 @@ DIGEST_PATTERN = r"^[0-9a-f]{64}$"
 
 
 def parse_reference(uri: str) -> tuple[str, str, str]:
-    """(root, name, alias or version) of `<root>/models/<name>@<reference>`.
+    """(root, name, alias, version or root digest) of `<root>/models/<name>@<reference>`.
 
     Also accepted: `<root>/models/<name>` (its champion) and `<root>/models/<name>/versions/<version>`.
     """
@@ -22,7 +22,7 @@ def parse_reference(uri: str) -> tuple[str, str, str]:
     )
     if match is None or match["root"] == "gs:/":  # a bucket called models, and no model
         raise RegistryError(
-            f"{uri!r} names no model: expected <root>/models/<name>@<alias or version>,"
+            f"{uri!r} names no model: expected <root>/models/<name>@<alias, version or digest>,"
             " for example gs://bucket/models/fashion@champion"
         )
     root = "." if match["root"] is None else match["root"] or "/"

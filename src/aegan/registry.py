@@ -11,19 +11,16 @@ an object's generation are all the coordination there is.
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from aegan import aliases, collection, promotion, publishing
-from aegan import manifest as manifests
+from aegan import aliases, collection, listing, promotion, publishing
 from aegan.aliases import Alias
 from aegan.collection import Doomed, Rules
 from aegan.errors import RegistryError
 from aegan.local_store import LocalStore
 from aegan.manifest import Manifest
 from aegan.published import Published
-from aegan.references import NAME_PATTERN, VERSION_PATTERN, check_model_name
 from aegan.signatures import Trust
 from aegan.store import open_store
 
@@ -45,15 +42,11 @@ class Registry:
 
     def names(self) -> list[str]:
         """Models with at least one version."""
-        found = (path.split("/") for path in self._store.list("models"))
-        names = {parts[1] for parts in found if _is_manifest(parts)}
-        return sorted(name for name in names if re.fullmatch(NAME_PATTERN, name))
+        return listing.names(self._store)
 
     def versions(self, name: str) -> list[str]:
         """Complete versions of a model, oldest first."""
-        below = self._store.list(f"models/{check_model_name(name)}/versions")
-        found = (path.split("/") for path in below)
-        return sorted(parts[3] for parts in found if _is_manifest(parts))
+        return listing.versions(self._store, name)
 
     def aliases(self, name: str) -> dict[str, Alias]:
         """All aliases of a model, with their histories."""
@@ -73,26 +66,18 @@ class Registry:
         try:
             manifest = published.manifest(digest)
         except RegistryError as error:
-            raise RegistryError(f"{error}: {self._alternatives(name)}") from None
+            raise RegistryError(f"{error}: {listing.alternatives(self._store, name)}") from None
         if trust is not None:
             published.check_trust(manifest, trust)
         return manifest
 
     def resolve(self, name: str, reference: str) -> tuple[str, str]:
-        """The version an alias points to, or the version itself, and its root digest.
+        """The version that an alias, a version or a root digest names, and its root digest.
 
         Raises:
             RegistryError: there is no such alias or version.
         """
-        if re.fullmatch(VERSION_PATTERN, reference):
-            return reference, self.manifest(name, reference).digest
-        alias, _ = aliases.read(self._store, name, reference)
-        if alias is None:
-            raise RegistryError(
-                f"no alias {reference!r} of the model {name!r} in {self._store.uri}:"
-                f" {self._alternatives(name)}"
-            )
-        return alias.version, alias.digest
+        return listing.resolve(self._store, name, reference)
 
     # --- Writing
 
@@ -118,7 +103,7 @@ class Registry:
 
         Args:
             name: of the model.
-            reference: the version, or another alias that names it.
+            reference: the version, its root digest, or another alias that names it.
             alias: to move.
             reason: why; recorded.
             force: also if the gate did not pass it; recorded.
@@ -251,18 +236,3 @@ class Registry:
     def signature(self, name: str, version: str) -> bytes | None:
         """The contents of a version's `model.sig`, unchecked; None if it is not signed."""
         return Published(self._store, name, version).signature()
-
-    def _alternatives(self, name: str) -> str:
-        """What could have been asked for in place of what does not exist."""
-        if found := sorted(self.aliases(name)):
-            return f"expected one of {', '.join(found)}"
-        if versions := self.versions(name):
-            return f"it has no alias; expected one of its versions {', '.join(versions)}"
-        if names := self.names():
-            return f"no such model; expected one of {', '.join(names)}"
-        return "expected a published model, found none"
-
-
-def _is_manifest(parts: list[str]) -> bool:
-    """Whether models/<name>/versions/<version>/MANIFEST.json."""
-    return len(parts) == 5 and parts[2] == "versions" and parts[4] == manifests.NAME

@@ -6,6 +6,7 @@ import datetime
 import json
 import re
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,33 @@ def test_a_version_resolves_by_alias_and_by_itself(root: str, tmp_path: Path) ->
     assert registry.resolve("m", "champion") == (version, digest)
     assert registry.resolve("m", version) == (version, digest)
     assert registry.uri("m", version) == f"{root}/models/m/versions/{version}"
+
+
+def test_a_version_resolves_by_its_root_digest(root: str, tmp_path: Path) -> None:
+    registry = Registry(root)
+    first, _ = _publish(root, tmp_path, b"1", b"2")
+    digest = manifests.of_folder("m", tmp_path / "source-0").digest
+    assert registry.resolve("m", digest) == (first, digest)
+    time.sleep(1.1)
+    again = registry.publish("m", tmp_path / "source-0")
+    assert again != first
+    assert registry.resolve("m", digest) == (again, digest)
+    open_store(root).write(f"models/m/versions/{again}/{manifests.NAME}", b"{}")
+    assert registry.resolve("m", digest) == (first, digest)
+    open_store(root).write(f"models/m/versions/{first}/{manifests.NAME}", b"{}")
+    with pytest.raises(IntegrityError, match="not a valid manifest"):
+        registry.resolve("m", digest)
+
+
+def test_a_digest_that_agrees_in_its_first_digits_alone_names_nothing(
+    root: str, tmp_path: Path
+) -> None:
+    [version] = _publish(root, tmp_path, b"1")
+    digest = manifests.of_folder("m", tmp_path / "source-0").digest
+    for other in (digest[:12] + "0" * 52, "0" * 64):
+        message = f"no version of m in .* has the root digest {other}: .*its versions {version}"
+        with pytest.raises(RegistryError, match=message):
+            Registry(root).resolve("m", other)
 
 
 def test_versions_and_models_are_listed(root: str, tmp_path: Path) -> None:
@@ -266,7 +294,7 @@ def test_what_is_not_a_version_is_refused(root: str, version: str) -> None:
         Registry(root).manifest("m", version)
 
 
-@pytest.mark.parametrize("name", ["", "Model", "1m", "a_b", "a/b", "..", "m\n", "é", "a" * 64])
+@pytest.mark.parametrize("name", ["", "Model", "1m", "a_b", "a/b", "..", "m\n", "é", "x" * 64])
 def test_bad_names_are_refused_everywhere(root: str, tmp_path: Path, name: str) -> None:
     registry, folder = Registry(root), _folder(tmp_path / "source")
     version = registry.publish("m", folder)
@@ -377,6 +405,7 @@ def test_a_version_with_another_digest_than_expected_is_refused(root: str, tmp_p
         ("gs://bucket/a/b/models/x@champion", "gs://bucket/a/b", "x", "champion"),
         (f"gs://bucket/a/models/x@{UNKNOWN}", "gs://bucket/a", "x", UNKNOWN),
         (f"gs://bucket/a/models/x/versions/{UNKNOWN}", "gs://bucket/a", "x", UNKNOWN),
+        (f"gs://bucket/a/models/x@{'0a' * 32}", "gs://bucket/a", "x", "0a" * 32),
         (f"a/models/x/versions/{UNKNOWN}/", "a", "x", UNKNOWN),
         ("gs://models/models/x", "gs://models", "x", "champion"),
         ("models/models@models", ".", "models", "models"),
@@ -410,7 +439,7 @@ def test_references_to_a_model_are_understood(
     ],
 )
 def test_what_refers_to_no_model_is_refused_with_an_example(uri: str) -> None:
-    message = r"names no model: expected <root>/models/<name>@<alias or version>, for example gs://"
+    message = r"names no model: expected <root>/models/<name>@<alias, version or digest>, for example gs://"
     with pytest.raises(RegistryError, match=message):
         parse_reference(uri)
 
