@@ -149,13 +149,14 @@ def verify(model: str, public_keys: tuple[str, ...]) -> None:
     """Check every file of a version against its manifest, and who signed that."""
     trust = _trust(public_keys)
     registry, name, version, digest = _resolved(model)
-    files = len(registry.verify(name, version, digest, trust=trust).files)
+    manifest = registry.verify(name, version, digest)
     if trust is not None:
-        signed = "signed by a trusted key"
+        signed = f"signed by {registry.check_trust(name, version, manifest, trust)}"
     elif registry.signature(name, version) is None:
         signed = "not signed"
     else:
-        signed = "signed by someone: --public-key checks by whom"
+        signed = "has a signature, unchecked: --public-key PEM checks whose"
+    files = len(manifest.files)
     click.echo(f"{name} {version}: {files} files as published, root digest {digest}, {signed}")
 
 
@@ -169,8 +170,12 @@ def pull(model: str, output: Path, public_keys: tuple[str, ...]) -> None:
     """Copy a version into a new folder, every file checked; it appears whole or not at all."""
     trust = _trust(public_keys)
     registry, name, version, digest = _resolved(model)
+    signed = ""
+    if trust is not None:  # before anything appears
+        manifest = registry.manifest(name, version, digest)
+        signed = f", signed by {registry.check_trust(name, version, manifest, trust)}"
     registry.pull(name, version, output, digest, trust=trust)
-    click.echo(f"{name} {version} is in {output}")
+    click.echo(f"{name} {version} is in {output}{signed}")
 
 
 @models.command()

@@ -121,7 +121,7 @@ def version_facts(uri: str) -> dict[str, Any]:
         "digest": digest,
         "uri": location,
         "aliases": {key: alias for key, alias in pointing.items() if alias["version"] == version},
-        "signed": registry.signature(name, version) is not None,
+        "signature": None if registry.signature(name, version) is None else "unchecked",
         "files": dict(registry.manifest(name, version).files),
         "metrics": metrics,
         "verdict": verdict,
@@ -142,7 +142,8 @@ def describe_version(facts: dict[str, Any]) -> str:
         )
         if target["previous"]:
             lines.append(f"         before: {target['previous']}")
-    lines.append(f"signed   {'yes, by whom was not checked' if facts['signed'] else 'no'}")
+    unchecked = "has a signature, unchecked: aegan models verify --public-key PEM checks whose"
+    lines.append(f"signed   {unchecked if facts['signature'] else 'no'}")
     lines.append(f"files    {len(facts['files'])}")
     return "\n".join([*lines, "", *scores(facts["metrics"], facts["verdict"])])
 

@@ -171,7 +171,7 @@ class Published:
         return manifest
 
     def signature(self) -> bytes | None:
-        """The contents of `model.sig`, unchecked; None if the version is not signed."""
+        """The contents of `model.sig`, unchecked: it may be anything; None without one."""
         return self._store.read(f"{self.place}/{manifests.SIGNATURE}")
 
     def sign(self, private_key: Path, password: str | None = None) -> None:

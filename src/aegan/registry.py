@@ -234,5 +234,9 @@ class Registry:
         return Published(self._store, name, version).read_file(path)
 
     def signature(self, name: str, version: str) -> bytes | None:
-        """The contents of a version's `model.sig`, unchecked; None if it is not signed."""
+        """The contents of a version's `model.sig`, unchecked: it may be anything; None without one."""
         return Published(self._store, name, version).signature()
+
+    def check_trust(self, name: str, version: str, manifest: Manifest, trust: Trust) -> Path:
+        """The trusted key that signed what `verify` gave; see `Published.check_trust`."""
+        return Published(self._store, name, version).check_trust(manifest, trust)
