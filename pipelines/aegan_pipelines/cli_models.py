@@ -13,7 +13,6 @@ from typing import Any
 import click
 
 import aegan
-from aegan.errors import AeganError
 from aegan_pipelines.cli_options import DEFAULT_ROOT, json_option
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -76,10 +75,9 @@ def list_(root: str, as_json: bool) -> None:
     rows = []
     damaged = False
     for name in registry.names():
-        try:
-            aliases = registry.aliases(name)
-        except AeganError as error:  # the others are still worth listing
-            aliases, damaged = {}, True
+        aliases, broken = registry.readable_aliases(name)
+        for error in broken:  # the others are still worth listing
+            damaged = True
             click.echo(f"error: {error}", err=True)
         for version in registry.versions(name):
             pointing = [alias for alias, target in aliases.items() if target.version == version]

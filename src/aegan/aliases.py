@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from aegan.digests import to_json
-from aegan.errors import IntegrityError, PreconditionError
+from aegan.errors import AeganError, IntegrityError, PreconditionError
 from aegan.references import DIGEST_PATTERN, NAME_PATTERN, VERSION_PATTERN, check_model_name
 from aegan.retries import attempts
 from aegan.store import Store
@@ -100,7 +100,7 @@ def read(store: Store, name: str, alias: str) -> tuple[Alias | None, int]:
         history = tuple(Move(**_known(move)) for move in tree.get("history", ()))
         found = Alias(**_known(tree), history=history)
         return found, generation
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise IntegrityError(
             f"{store.uri}/{place(name, alias)} is not a valid alias ({error!r}): expected JSON with"
             " version, digest, previous, by, at and reason; load a version in place of the alias"
@@ -116,9 +116,30 @@ def names(store: Store, name: str) -> list[str]:
 
 
 def read_all(store: Store, name: str) -> dict[str, Alias]:
-    """All aliases of a model."""
-    found = {alias: read(store, name, alias)[0] for alias in names(store, name)}
-    return {alias: target for alias, target in found.items() if target is not None}
+    """All aliases of a model.
+
+    Raises:
+        IntegrityError: the file of one is damaged.
+        StoreError: the file of one cannot be read.
+    """
+    found, broken = read_readable(store, name)
+    if broken:
+        raise broken[0]
+    return found
+
+
+def read_readable(store: Store, name: str) -> tuple[dict[str, Alias], list[AeganError]]:
+    """All aliases of a model that can be read, and what is wrong with the others."""
+    found, broken = {}, []
+    for alias in names(store, name):
+        try:
+            target, _ = read(store, name, alias)
+        except AeganError as error:
+            broken.append(error)
+        else:
+            if target is not None:  # else it was deleted meanwhile
+                found[alias] = target
+    return found, broken
 
 
 def move(

@@ -56,7 +56,7 @@ def read(store: Store, name: str, version: str) -> tuple[Hold | None, int]:
         tree: dict[str, Any] = json.loads(content)
         at, condemned = float(tree["at"]), bool(tree["condemned"])
         return Hold(at, condemned, str(tree["manifest"]), str(tree["mark"])), generation
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise IntegrityError(
             f"{store.uri}/{place(name, version)} is not a valid hold ({error!r}): delete it, after"
             " the last garbage collection has ended"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,7 @@ from typing import Any
 
 from aegan.digests import to_json
 from aegan.errors import IntegrityError, StoreError
+from aegan.references import DIGEST_PATTERN
 from aegan.store import check_file_name
 from aegan.transfers import digest_of, in_parallel, plain_files
 
@@ -29,7 +31,7 @@ class Manifest:
     """Names and digests of a version's files.
 
     Attributes:
-        name: of the model; informative only.
+        name: of the model.
         files: SHA-256 in hex by path, without the manifest itself.
     """
 
@@ -71,11 +73,11 @@ class Manifest:
 
 
 def parse(content: bytes) -> Manifest:
-    """Read a statement and check that it is consistent.
+    """Read a statement and check that it is consistent and canonical.
 
     Raises:
-        IntegrityError: it is not a statement of this kind, holds an unsafe path, or its root digest
-            is not that of its files.
+        IntegrityError: it is not a statement of this kind, holds an unsafe path, its root digest is not
+            that of its files, or it was written otherwise than `Manifest.to_json` does.
     """
     try:
         tree: dict[str, Any] = json.loads(content)
@@ -85,20 +87,31 @@ def parse(content: bytes) -> Manifest:
                 f"{NAME}: expected a statement of type {PREDICATE_TYPE},"
                 f" received {tree['predicateType']}"
             )
-        files = {check_file_name(item["name"]): str(item["digest"]) for item in resources}
+        files = {check_file_name(item["name"]): _digest(item["digest"]) for item in resources}
         if len(files) != len(resources) or {item["algorithm"] for item in resources} != {"sha256"}:
             raise IntegrityError(f"{NAME}: expected distinct files with sha256 digests")
-        manifest = Manifest(subject["name"], files)
+        manifest = Manifest(str(subject["name"]), files)
         announced = subject["digest"]["sha256"]
         consistent = manifest.digest == announced
-    except (ValueError, KeyError, TypeError, IndexError, StoreError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError, StoreError) as error:
         raise IntegrityError(f"{NAME} is not a valid manifest: {error!r}") from None
     if not consistent:
         raise IntegrityError(
             f"{NAME} was changed: it announces the root digest {announced[:12]}…,"
             f" its files give {manifest.digest[:12]}…"
         )
+    if manifest.to_json() != content:  # the root digest knows neither names nor other fields
+        raise IntegrityError(
+            f"{NAME} was edited: expected the canonical statement of its files, without other fields,"
+            " order or spaces"
+        )
     return manifest
+
+
+def _digest(text: str) -> str:
+    if not re.fullmatch(DIGEST_PATTERN, text):
+        raise ValueError(f"{text!r} is no digest")
+    return text
 
 
 def of_folder(name: str, folder: Path) -> Manifest:

@@ -34,7 +34,7 @@ def _refusal(published: Published) -> str:
         return f"it holds no {VERDICT}, so that no gate has passed it"
     try:
         verdict = json.loads(published.read_file(VERDICT))
-    except ValueError:
+    except (ValueError, RecursionError):
         return f"its {VERDICT} is not JSON"
     passed = isinstance(verdict, dict) and verdict.get("passed") is True
     return "" if passed else "the gate did not pass it"

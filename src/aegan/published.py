@@ -46,8 +46,8 @@ class Published:
 
         Raises:
             RegistryError: there is no such version.
-            IntegrityError: the manifest is damaged, or of other files than the version's name or the
-                expected digest tells.
+            IntegrityError: the manifest is damaged, or of another model, or of other files than the
+                version's name or the expected digest tells.
         """
         return self._manifest(digest)[0]
 
@@ -58,9 +58,11 @@ class Published:
         try:
             manifest = manifests.parse(content)
         except IntegrityError as error:
+            raise IntegrityError(f"{self.uri}: {error}; {CURE}") from None
+        if manifest.name != self.name:
             raise IntegrityError(
-                f"{self.uri}: {error}; use another version, and find out who changed this one"
-            ) from None
+                f"{self.uri}: the manifest is that of a model named {manifest.name!r}; {CURE}"
+            )
         found = manifest.digest[:12]
         if not self.version.endswith(manifest.digest[:12]):
             raise IntegrityError(
@@ -183,10 +185,6 @@ class Published:
         """
         signatures.require()
         manifest = self.verify()
-        if manifest.name != self.name:
-            raise IntegrityError(
-                f"{self.uri}: the manifest is that of a model named {manifest.name!r}; {CURE}"
-            )
         signature = signatures.sign(manifest, private_key, password)
         try:
             self._store.write(f"{self.place}/{manifests.SIGNATURE}", signature, if_generation=0)

@@ -17,7 +17,7 @@ from pathlib import Path
 from aegan import aliases, collection, listing, promotion, publishing
 from aegan.aliases import Alias
 from aegan.collection import Doomed, Rules
-from aegan.errors import RegistryError
+from aegan.errors import AeganError, RegistryError
 from aegan.local_store import LocalStore
 from aegan.manifest import Manifest
 from aegan.published import Published
@@ -49,8 +49,16 @@ class Registry:
         return listing.versions(self._store, name)
 
     def aliases(self, name: str) -> dict[str, Alias]:
-        """All aliases of a model, with their histories."""
+        """All aliases of a model, with their histories.
+
+        Raises:
+            IntegrityError: the file of one is damaged.
+        """
         return aliases.read_all(self._store, name)
+
+    def readable_aliases(self, name: str) -> tuple[dict[str, Alias], list[AeganError]]:
+        """The aliases of a model that can be read, and what is wrong with the others."""
+        return aliases.read_readable(self._store, name)
 
     def manifest(
         self, name: str, version: str, digest: str | None = None, *, trust: Trust | None = None

@@ -46,6 +46,16 @@ def kept(tmp_path: Path) -> tuple[str, str]:
     return root, Registry(root).versions("tiny")[0]
 
 
+def test_a_broken_alias_hides_nothing_but_itself(kept: tuple[str, str]) -> None:
+    root, version = kept
+    broken = Path(root, "models", "tiny", "aliases", "broken.json")
+    broken.write_bytes(b"[" * 100_000)
+    listed = models("list", "--root", root)
+    assert listed.returncode == 1
+    assert listed.stdout.split() == ["tiny", version, "champion"]
+    assert f"error: {broken} is not a valid alias (RecursionError" in listed.stderr
+
+
 # --- Signatures
 
 

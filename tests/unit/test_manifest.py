@@ -182,10 +182,34 @@ def test_another_predicate_is_refused() -> None:
         _changed(lambda tree: tree["predicate"]["resources"][0].pop("digest")),
         _changed(lambda tree: tree["predicate"]["resources"][0].update(digest="not hex")),
         _changed(lambda tree: tree["predicate"].update(resources=5)),
+        _changed(lambda tree: tree["predicate"]["resources"][0].update(digest="0a")),
+        _changed(lambda tree: tree["predicate"]["resources"][0].update(digest="0A" * 32)),
+        b"[" * 100_000,
+        b'{"subject":' * 100_000,
     ],
 )
 def test_what_is_no_manifest_is_refused(content: bytes) -> None:
     with pytest.raises(IntegrityError, match=r"MANIFEST\.json is not a valid manifest: "):
+        parse(content)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda content: content + b"\n",
+        lambda content: content.rstrip(),
+        lambda content: content.replace(b"  ", b" "),
+        lambda content: content.replace(b'"_type"', b'"_type": "evil",\n  "_type"'),
+        lambda content: content.replace(b'"_type"', b'"evil": 1,\n  "_type"'),
+        lambda content: content.replace(b'"allow_symlinks": false', b'"allow_symlinks": true'),
+        lambda content: content.replace(b'"MANIFEST.json"', b'"weights"'),
+        lambda content: content.replace(b'"README.md"', b'"README\\u002emd"'),
+    ],
+)
+def test_a_statement_that_is_not_canonical_is_refused(edit: Callable[[bytes], bytes]) -> None:
+    content = edit(_manifest().to_json())
+    assert content != _manifest().to_json()
+    with pytest.raises(IntegrityError, match=r"MANIFEST\.json was edited: expected the canonical"):
         parse(content)
 
 

@@ -234,13 +234,29 @@ def test_no_move_is_lost_when_many_move_an_alias(root: str, tmp_path: Path) -> N
     assert Registry(root).resolve("m", "champion")[0] == chain[-1]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"5", b'{"version": "x"}', b'{"evil": 1}'])
+@pytest.mark.parametrize(
+    "content", [b"[" * 100_000, b"", b"{", b"[]", b"5", b'{"version": "x"}', b'{"evil": 1}']
+)
 def test_a_damaged_alias_is_named(root: str, content: bytes) -> None:
     open_store(root).write("models/m/aliases/champion.json", content)
     with pytest.raises(
         IntegrityError, match=r"models/m/aliases/champion\.json is not a valid alias"
     ):
         Registry(root).resolve("m", "champion")
+
+
+def test_a_damaged_alias_leaves_the_others_readable(root: str, tmp_path: Path) -> None:
+    registry = Registry(root)
+    [version] = _publish(root, tmp_path, b"1")
+    kept = registry.set_alias("m", "champion", version, "first")
+    open_store(root).write("models/m/aliases/broken.json", b"[" * 100_000)
+    found, [error] = registry.readable_aliases("m")
+    assert found == {"champion": kept}
+    assert "models/m/aliases/broken.json is not a valid alias" in str(error)
+    with pytest.raises(IntegrityError, match="broken.json is not a valid alias"):
+        registry.aliases("m")
+    with pytest.raises(RegistryError, match="no alias 'x' .*: expected one of broken, champion"):
+        registry.resolve("m", "x")
 
 
 # --- Messages
@@ -376,6 +392,16 @@ def test_a_manifest_rewritten_for_other_files_is_refused(root: str, tmp_path: Pa
         Registry(root).fetch("m", version, tmp_path / "scratch")
     with pytest.raises(IntegrityError, match=message):
         Registry(root).resolve("m", version)
+
+
+def test_the_manifest_of_another_model_is_refused(root: str, tmp_path: Path) -> None:
+    registry, store = Registry(root), open_store(root)
+    [version] = _publish(root, tmp_path, b"1")
+    store.upload(Path(registry.fetch("m", version, tmp_path / "x")), f"models/n/versions/{version}")
+    message = f"models/n/versions/{version}: the manifest is that of a model named 'm'; use another"
+    for use in (registry.resolve, registry.verify, registry.manifest):
+        with pytest.raises(IntegrityError, match=message):
+            use("n", version)
 
 
 def test_a_version_with_another_digest_than_expected_is_refused(root: str, tmp_path: Path) -> None:
