@@ -79,6 +79,8 @@ def cached(
             if not _is_whole(target, expected):  # else another was faster
                 with tempfile.TemporaryDirectory(dir=base, prefix=_TEMPORARY) as scratch:
                     folder = registry.fetch(name, version, Path(scratch), digest)
+                    # May be written later or anew: it is read where the version lies, each time.
+                    (folder / manifests.SIGNATURE).unlink(missing_ok=True)
                     if target.is_symlink() or target.exists():
                         target.rename(Path(scratch) / "changed")
                     folder.rename(target)
@@ -94,8 +96,11 @@ def cached(
 
 def _is_whole(folder: Path, expected: manifests.Manifest) -> bool:
     try:
-        return folder.is_dir() and not manifests.differences(
-            expected, manifests.of_folder(expected.name, folder)
+        return (
+            folder.is_dir()
+            and not os.path.lexists(folder / manifests.SIGNATURE)
+            and (folder / manifests.NAME).read_bytes() == expected.to_json()
+            and not manifests.differences(expected, manifests.of_folder(expected.name, folder))
         )
     except (IntegrityError, OSError):  # a link, or gone while it was looked at
         return False

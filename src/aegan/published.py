@@ -18,8 +18,17 @@ from aegan.manifest import Manifest
 from aegan.references import check_model_name, check_version
 from aegan.signatures import Trust
 from aegan.store import Store
+from aegan.transfers import readable
 
 CURE = "use another version, and find out who changed this one"
+
+
+def _content(path: Path) -> bytes | None:
+    """The bytes of a file; None without one."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def not_as_published(where: str, lines: list[str]) -> IntegrityError:
@@ -137,7 +146,8 @@ class Published:
     def pull(self, target: Path, digest: str | None = None) -> Manifest:
         """Copy into a new folder, checked; it appears whole or not at all.
 
-        A folder that holds the same version already is left as it is.
+        A folder that holds the same version already is left as it is, but for a signature that was made
+        since, which it gets.
 
         Raises:
             RegistryError: the folder holds something else.
@@ -146,7 +156,7 @@ class Published:
         """
         try:
             if target.exists() and (not target.is_dir() or any(target.iterdir())):
-                return self._compare_with(target, digest)
+                return self._complete(target, digest)
             target.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=target.parent, prefix=".aegan-tmp-") as scratch:
                 folder = Path(scratch) / self.version
@@ -161,15 +171,34 @@ class Published:
             ) from error
         return manifest
 
-    def _compare_with(self, target: Path, digest: str | None) -> Manifest:
-        manifest = self.manifest(digest)
-        if not target.is_dir() or manifests.differences(
-            manifest, manifests.of_folder(self.name, target)
-        ):
+    def _complete(self, target: Path, digest: str | None) -> Manifest:
+        """Compare a folder with the version; a signature that was made since is added.
+
+        Raises:
+            RegistryError: it holds something else.
+        """
+        manifest, content = self._manifest(digest)
+        signature = self.signature()
+        lines = ["it is no folder"]
+        if target.is_dir():
+            with readable(target):
+                lines = manifests.differences(manifest, manifests.of_folder(self.name, target))
+            if _content(target / manifests.NAME) != content:
+                lines.append(f"changed: {manifests.NAME}")
+            found = _content(target / manifests.SIGNATURE)
+            if found not in (None, signature):
+                lines.append(f"changed: {manifests.SIGNATURE}")
+        if lines:
+            details = "\n".join(f"  {line}" for line in lines)
             raise RegistryError(
-                f"{target} exists and holds something other than {self.name} {self.version};"
-                " choose a new folder"
+                f"{target} exists and holds something other than {self.name} {self.version}:"
+                f"\n{details}\nchoose a new folder"
             )
+        if signature is not None and found is None:
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".aegan-tmp-") as scratch:
+                path = Path(scratch) / manifests.SIGNATURE
+                path.write_bytes(signature)
+                path.rename(target / manifests.SIGNATURE)
         return manifest
 
     def signature(self) -> bytes | None:

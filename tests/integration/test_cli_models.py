@@ -86,6 +86,8 @@ def test_what_was_signed_is_verified_and_pulled_by_the_key_that_is_named(
 ) -> None:
     root, version = kept
     model = f"{root}/models/tiny@{version}"
+    assert models("pull", model, "-o", tmp_path / "pulled").stdout.endswith("/pulled\n")
+    assert not (tmp_path / "pulled" / SIGNATURE).exists()
     signed = models("sign", model, "--key", ours[0])
     place = Path(Registry(root).uri("tiny", version), SIGNATURE)
     assert signed.stdout == f"tiny {version} is signed: {place}\n"

@@ -17,7 +17,7 @@ import pytest
 from aegan.digests import to_json
 from aegan.errors import AeganError, IntegrityError, RegistryError, StoreError
 from aegan.loading import cached
-from aegan.manifest import NAME
+from aegan.manifest import NAME, SIGNATURE
 from aegan.registry import Registry
 from aegan.store import open_store
 from tests.gcs import StrictEmulator
@@ -144,9 +144,48 @@ def test_a_pulled_version_is_the_published_one(root: str, version: str, tmp_path
     assert found == FILES | {"weights": b"1"}
     Registry(root).pull("m", version, target)  # there already: left as it is
     (target / "weights").write_bytes(b"2")
-    with pytest.raises(RegistryError, match="exists and holds something other than m .*new folder"):
+    with pytest.raises(
+        RegistryError, match="(?s)exists and holds something other than m .*new folder"
+    ):
         Registry(root).pull("m", version, target)
     assert (target / "weights").read_bytes() == b"2"
+
+
+@pytest.mark.parametrize("name", [NAME, SIGNATURE, "weights", "evil"])
+def test_a_pulled_folder_in_which_a_file_is_bad_is_not_said_to_be_the_version(
+    root: str, version: str, tmp_path: Path, name: str
+) -> None:
+    registry, target = Registry(root), tmp_path / "pulled"
+    registry.pull("m", version, target)
+    (target / name).write_bytes(b"{}")
+    with pytest.raises(
+        RegistryError, match=f"(?s)holds something other than m .*: {name}.*new folder"
+    ):
+        registry.pull("m", version, target)
+    assert (target / name).read_bytes() == b"{}"
+
+
+def test_a_pulled_folder_without_a_manifest_is_not_said_to_be_the_version(
+    root: str, version: str, tmp_path: Path
+) -> None:
+    Registry(root).pull("m", version, tmp_path / "pulled")
+    (tmp_path / "pulled" / NAME).unlink()
+    with pytest.raises(RegistryError, match=f"changed: {NAME}"):
+        Registry(root).pull("m", version, tmp_path / "pulled")
+
+
+def test_a_signature_that_was_made_since_is_pulled_into_the_folder_of_before(
+    root: str, version: str, tmp_path: Path
+) -> None:
+    registry, target = Registry(root), tmp_path / "pulled"
+    registry.pull("m", version, target)
+    open_store(root).write(f"models/m/versions/{version}/{SIGNATURE}", b"one")
+    registry.pull("m", version, target)
+    assert (target / SIGNATURE).read_bytes() == b"one"
+    assert not list(tmp_path.glob(".aegan-tmp-*"))
+    open_store(root).write(f"models/m/versions/{version}/{SIGNATURE}", b"two")
+    with pytest.raises(RegistryError, match=f"changed: {SIGNATURE}"):
+        registry.pull("m", version, target)
 
 
 def test_an_empty_folder_is_filled_and_a_file_is_not_replaced(
@@ -246,13 +285,19 @@ def test_a_changed_copy_in_the_cache_is_replaced(
     [version] = publish(bucket, tmp_path, "1")
     registry, digest = Registry(bucket), Registry(bucket).manifest("m", version).digest
     folder = cached(registry, "m", version, digest)
-    for harm in ("change", "add", "remove", "link", "replace"):
+    for harm in ("change", "add", "remove", "link", "manifest", "no manifest", "sign", "replace"):
         if harm == "change":
             (folder / "weights").write_bytes(EVIL)
         elif harm == "add":
             (folder / "evil").write_bytes(EVIL)
         elif harm == "remove":
             (folder / "weights").unlink()
+        elif harm == "manifest":
+            (folder / NAME).write_bytes(b"{}")
+        elif harm == "no manifest":
+            (folder / NAME).unlink()
+        elif harm == "sign":
+            (folder / SIGNATURE).write_bytes(EVIL)
         elif harm == "link":
             (folder / "weights").unlink()
             (folder / "weights").symlink_to("/etc/hostname")
@@ -262,6 +307,8 @@ def test_a_changed_copy_in_the_cache_is_replaced(
         assert cached(registry, "m", version, digest) == folder, harm
         assert (folder / "weights").read_bytes() == b"1"
         assert not (folder / "evil").exists()
+        assert not (folder / SIGNATURE).exists()
+        assert (folder / NAME).read_bytes() == registry.manifest("m", version).to_json()
 
 
 def test_a_version_that_is_deleted_while_it_is_read_is_said_to_be(
