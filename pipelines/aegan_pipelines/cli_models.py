@@ -113,7 +113,9 @@ def show(model: str, as_json: bool) -> None:
 def promote(model: str, alias: str, reason: str, force: bool, as_json: bool) -> None:
     """Point an alias at a version that the gate passed."""
     registry, name, version, _ = _resolved(model)
-    _tell(name, alias, registry.promote(name, version, alias, reason=reason, force=force), as_json)
+    before, _ = registry.readable_aliases(name)
+    target = registry.promote(name, version, alias, reason=reason, force=force)
+    _tell(name, alias, target, as_json, moved=before.get(alias) != target)
 
 
 @models.command()
@@ -125,15 +127,25 @@ def rollback(model: str, reason: str, as_json: bool) -> None:
     from aegan.references import parse_reference
 
     root, name, alias = parse_reference(model)
-    _tell(name, alias, aegan.Registry(root).rollback(name, alias, reason=reason), as_json)
+    target = aegan.Registry(root).rollback(name, alias, reason=reason)
+    _tell(name, alias, target, as_json, moved=True)
 
 
-def _tell(name: str, alias: str, target: Any, as_json: bool) -> None:
+def _tell(name: str, alias: str, target: Any, as_json: bool, *, moved: bool) -> None:
     if as_json:
-        _print(_move(target))
+        _print(_move(target) | {"moved": moved})
+    elif not moved:
+        click.echo(
+            f"{name}@{alias} is {target.version} already, since {target.at[:19]}Z by {target.by}:"
+            f" {target.reason}{_forced(target.forced)}\nnothing moved, and no reason was recorded"
+        )
     else:
         before = f", before {target.previous}" if target.previous else ""
-        click.echo(f"{name}@{alias} is {target.version}{before}")
+        click.echo(f"{name}@{alias} is {target.version}{before}{_forced(target.forced)}")
+
+
+def _forced(forced: bool) -> str:
+    return " (forced)" if forced else ""
 
 
 def _move(target: Any) -> dict[str, Any]:

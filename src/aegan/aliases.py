@@ -153,6 +153,8 @@ def move(
 ) -> Alias:
     """Point an alias somewhere, by compare-and-swap; returns what it is then.
 
+    If that is where it points already, nothing is written: a move has another version before it.
+
     Args:
         store: of the registry.
         name: of the model.

@@ -25,7 +25,7 @@ def promote(
             f"{name} {version} is not promoted: {refusal}; promote another version, or give"
             " --force --reason TEXT, which is recorded"
         )
-    return point(store, name, alias, version, reason=reason, forced=bool(refusal))
+    return point(store, name, alias, version, reason=reason)
 
 
 def _refusal(published: Published) -> str:
@@ -59,22 +59,25 @@ def point(
     version: str,
     *,
     reason: str,
-    forced: bool = False,
     only_from: Alias | None = None,
 ) -> Alias:
-    """Point an alias at a version, whatever the gate said; returns what it is then.
+    """Point an alias at a version, whatever the gate said, which is recorded; returns what it is then.
 
     The version is held first, so that the garbage collection leaves it alone until the alias names it;
     and looked for again afterwards, should this have been paused for longer than a hold lasts.
 
     Raises:
         RegistryError: there is no such version, or the alias is no longer `only_from`.
+        IntegrityError: the version's verdict is not the one that was published.
         PreconditionError: others moved the alias each of many times that this tried to.
     """
     published = Published(store, name, version)
     published.manifest()
     holds.renew(store, name, version)
     digest = published.manifest().digest
+    forced = bool(
+        _refusal(published)
+    )  # also of a version that was forced earlier, and rolled back to
 
     def choose(current: Alias | None) -> tuple[str, str]:
         if only_from is not None and current != only_from:

@@ -109,6 +109,9 @@ class Registry:
     ) -> Alias:
         """Point an alias at a version that the gate passed; returns what the alias is then.
 
+        If it names that version already, nothing moves and nothing is recorded: what is returned is the
+        move by which it came there, with the reason of that.
+
         Args:
             name: of the model.
             reference: the version, its root digest, or another alias that names it.

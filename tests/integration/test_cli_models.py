@@ -13,8 +13,9 @@ import pytest
 
 from aegan.manifest import SIGNATURE
 from aegan.registry import Registry
+from aegan.store import open_store
 from tests.make_version import VERSIONS
-from tests.versions import key_pair
+from tests.versions import REJECTED, age_holds, key_pair, publish
 
 AEGAN = str(Path(sys.executable).with_name("aegan"))
 
@@ -54,6 +55,97 @@ def test_a_broken_alias_hides_nothing_but_itself(kept: tuple[str, str]) -> None:
     assert listed.returncode == 1
     assert listed.stdout.split() == ["tiny", version, "champion"]
     assert f"error: {broken} is not a valid alias (RecursionError" in listed.stderr
+
+
+# --- Aliases
+
+
+def test_what_the_gate_rejected_is_promoted_by_force_and_that_is_told_for_ever(
+    tmp_path: Path,
+) -> None:
+    root = str(tmp_path / "root")
+    [rejected] = publish(root, tmp_path, "1", verdict=REJECTED)
+    [passed] = publish(root, tmp_path, "2")
+    base, registry = f"{root}/models/m", Registry(root)
+    refused = models("promote", f"{base}@{rejected}", "--reason", "I like it")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert f"m {rejected} is not promoted: the gate did not pass it" in refused.stderr
+    assert registry.aliases("m") == {}
+    assert models("promote", f"{base}@{rejected}", "--force").returncode == 2
+
+    forced = models("promote", f"{base}@{rejected}", "--force", "--reason", "I like it")
+    assert forced.stdout == f"m@champion is {rejected} (forced)\n"
+    first = registry.aliases("m")["champion"]
+    assert (first.version, first.reason, first.forced) == (rejected, "I like it", True)
+
+    again = models("promote", base, "--force", "--reason", "still")
+    assert again.returncode == 0
+    assert again.stdout == (
+        f"m@champion is {rejected} already, since {first.at[:19]}Z by {first.by}: I like it (forced)\n"
+        "nothing moved, and no reason was recorded\n"
+    )
+    assert registry.aliases("m") == {"champion": first}
+
+    moved = models("promote", f"{base}@{passed}", "--reason", "better", "--json")
+    tree = json.loads(moved.stdout)
+    assert (tree["version"], tree["previous"]) == (passed, rejected)
+    assert (tree["reason"], tree["forced"], tree["moved"]) == ("better", False, True)
+
+    back = models("rollback", base, "--reason", "it draws ghosts")
+    assert back.stdout == f"m@champion is {rejected}, before {passed} (forced)\n"
+    found = registry.aliases("m")["champion"]
+    assert (found.version, found.reason, found.forced) == (rejected, "it draws ghosts", True)
+    assert [move.reason for move in found.history] == ["better", "I like it"]
+
+
+def test_a_rollback_that_cannot_be_is_refused_with_the_reason(tmp_path: Path) -> None:
+    root = str(tmp_path / "root")
+    first, second = publish(root, tmp_path, "1", "2")
+    base, registry = f"{root}/models/m", Registry(root)
+    registry.promote("m", first, "stable", reason="one")
+    for model, message in (
+        (base, "no alias 'champion' of the model 'm'"),
+        (f"{base}@stable", "m@stable has named no other version"),
+        (f"{base}@{second}", "is not a name"),
+    ):
+        refused = models("rollback", model, "--reason", "x")
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert message in refused.stderr
+    registry.promote("m", second, "stable", reason="two")
+    done = models("rollback", f"{base}@stable", "--reason", "two draws ghosts", "--json")
+    assert json.loads(done.stdout)["version"] == first
+    assert registry.aliases("m").keys() == {"stable"}
+
+
+# --- Garbage
+
+
+def test_a_collection_deletes_what_it_announced_and_nothing_else(tmp_path: Path) -> None:
+    root = str(tmp_path / "root")
+    versions = sorted(publish(root, tmp_path, "1", "2", "3", "4"))
+    Registry(root).promote("m", versions[0], reason="x")
+    command = ("gc", "--root", root, "--keep", "0", "--older-than", "0d")
+    young = models(*command)
+    assert (young.returncode, young.stdout) == (0, "")
+    assert young.stderr == "0 versions deleted\n"
+    age_holds(root)
+    before = open_store(root).list("")
+    dry = models(*command, "--keep", "1", "--dry-run")
+    assert dry.stderr == "2 versions would be deleted\n"
+    assert open_store(root).list("") == before
+    assert models(*command, "--model", "other").stderr == "0 versions deleted\n"
+    done = models(*command, "--keep", "1")
+    kept = {versions[0], max(versions)}
+    doomed = sorted(set(versions) - kept)
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["m", version, "old,", "6", "files"] for version in doomed
+    ]
+    assert (done.stdout, done.stderr) == (dry.stdout, "2 versions deleted\n")
+    assert set(Registry(root).versions("m")) == kept
+    assert {path.split("/")[3] for path in open_store(root).list("models/m/versions")} == kept
+    rest = models(*command, "--json")
+    assert [tree["version"] for tree in json.loads(rest.stdout)] == sorted(kept - {versions[0]})
+    assert models("verify", f"{root}/models/m").returncode == 0
 
 
 # --- Signatures

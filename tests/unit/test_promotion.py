@@ -15,7 +15,7 @@ from aegan.digests import to_json
 from aegan.errors import IntegrityError, PreconditionError, RegistryError
 from aegan.registry import Registry
 from aegan.store import open_store
-from tests.versions import REJECTED, publish
+from tests.versions import PASSED, REJECTED, publish
 
 CHAMPION = "models/m/aliases/champion.json"
 
@@ -62,6 +62,33 @@ def test_what_the_gate_did_not_pass_is_promoted_by_force_alone(
 def test_force_is_not_recorded_where_it_was_not_needed(root: str, tmp_path: Path) -> None:
     [version] = publish(root, tmp_path, "1")
     assert not Registry(root).promote("m", version, reason="better", force=True).forced
+
+
+def test_a_rollback_to_what_was_forced_is_forced(root: str, tmp_path: Path) -> None:
+    registry = Registry(root)
+    [rejected] = publish(root, tmp_path, "1", verdict=REJECTED)
+    [passed] = publish(root, tmp_path, "2")
+    assert registry.promote("m", rejected, reason="I like it", force=True).forced
+    assert not registry.promote("m", passed, reason="better").forced
+    back = registry.rollback("m", reason="it was not")
+    assert (back.version, back.forced) == (rejected, True)
+    assert [move.forced for move in back.history] == [False, True]
+    assert not registry.rollback("m", reason="it was").forced
+
+
+def test_an_alias_that_is_set_by_hand_says_whether_the_gate_had_passed(
+    root: str, tmp_path: Path
+) -> None:
+    for number, verdict in enumerate((REJECTED, PASSED)):
+        [version] = publish(root, tmp_path, str(number), verdict=verdict)
+        assert Registry(root).set_alias("m", "x", version, "x").forced == (verdict == REJECTED)
+
+
+def test_promoting_what_the_alias_names_records_nothing(root: str, tmp_path: Path) -> None:
+    [version] = publish(root, tmp_path, "1", verdict=REJECTED)
+    first = Registry(root).promote("m", version, reason="one", force=True)
+    assert Registry(root).promote("m", version, reason="two", force=True) == first
+    assert Registry(root).aliases("m") == {"champion": first}
 
 
 def test_a_changed_verdict_is_not_believed(root: str, tmp_path: Path) -> None:
