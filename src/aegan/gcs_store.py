@@ -12,8 +12,8 @@ from typing import Any
 from aegan.errors import IntegrityError, StoreError
 from aegan.gcs_errors import explained
 from aegan.retries import attempts
-from aegan.store import Staged, check_file_name, check_name, files_below
-from aegan.transfers import WORKERS, HashedFile, checksums, in_parallel, plain_files, readable
+from aegan.store import Staged, below_others, check_file_name, check_name, files_below
+from aegan.transfers import WORKERS, HashedFile, checksums, in_parallel, publishable, readable
 
 READ_ATTEMPTS = 10
 DEADLINE_SECONDS = 120.0
@@ -162,8 +162,8 @@ class GcsStore:
 
     @contextlib.contextmanager
     def stage(self, folder: Path) -> Iterator[Staged]:
+        names = publishable(folder)
         with readable(folder):
-            names = plain_files(folder)
             sums = in_parallel(lambda name: checksums(folder / name), names)
         crc32cs = {name: crc32c for name, (_, crc32c) in zip(names, sums, strict=True)}
         digests = {name: digest for name, (digest, _) in zip(names, sums, strict=True)}
@@ -207,9 +207,13 @@ class GcsStore:
             check_file_name(name.removeprefix(f"{prefix}/")): blob
             for name, blob in self._below(prefix)
         }
-        digests = in_parallel(
-            lambda name: self._receive(blobs[name], folder and folder / name), blobs
-        )
+        misplaced = below_others(blobs)  # no folder can hold them: only their digests are known
+
+        def receive(name: str) -> str:
+            path = None if folder is None or name in misplaced else folder / name
+            return self._receive(blobs[name], path)
+
+        digests = in_parallel(receive, blobs)
         return dict(zip(blobs, digests, strict=True))
 
     def _receive(self, blob: Any, path: Path | None, *, durable: bool = True) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from aegan.errors import PreconditionError, StoreError
 from aegan.store import Staged, check_name, files_below
-from aegan.transfers import copied, digest_of, in_parallel, plain_files, readable
+from aegan.transfers import copied, digest_of, in_parallel, plain_files, publishable, readable
 
 ATTEMPTS = 100
 
@@ -103,7 +103,7 @@ class LocalStore:
 
     @contextlib.contextmanager
     def stage(self, folder: Path) -> Iterator[Staged]:
-        names = plain_files(folder)
+        names = publishable(folder)
         staging = self.root / f"{_TEMPORARY}{uuid.uuid4().hex}"
 
         def copy(name: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from aegan.digests import to_json
 from aegan.errors import IntegrityError, StoreError
 from aegan.references import DIGEST_PATTERN
-from aegan.store import check_file_name
+from aegan.store import below_others, check_file_name
 from aegan.transfers import digest_of, in_parallel, plain_files
 
 NAME = "MANIFEST.json"
@@ -88,6 +88,8 @@ def parse(content: bytes) -> Manifest:
                 f" received {tree['predicateType']}"
             )
         files = {check_file_name(item["name"]): _digest(item["digest"]) for item in resources}
+        if misplaced := below_others(files):
+            raise ValueError(f"{min(misplaced)!r} lies below another file")
         if len(files) != len(resources) or {item["algorithm"] for item in resources} != {"sha256"}:
             raise IntegrityError(f"{NAME}: expected distinct files with sha256 digests")
         manifest = Manifest(str(subject["name"]), files)

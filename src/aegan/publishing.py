@@ -22,10 +22,14 @@ def publish(store: Store, name: str, folder: Path) -> str:
         The version's name: UTC time and the first 12 digits of the root digest.
 
     Raises:
-        RegistryError: the folder is empty, or was published already.
+        RegistryError: there is no such folder, it is empty, or was published already.
         IntegrityError: something in it is no plain file, or was changed meanwhile.
+        StoreError: a file has a name that no reader accepts, or something cannot be read or written.
     """
     check_model_name(name)
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing there"
+        raise RegistryError(f"cannot publish {folder}: expected a folder, found {found}")
     for own in (manifests.NAME, manifests.SIGNATURE):
         if (folder / own).exists():
             raise RegistryError(

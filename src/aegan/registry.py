@@ -93,8 +93,9 @@ class Registry:
         """Copy a folder as a new immutable version; returns its name.
 
         Raises:
-            RegistryError: the folder is empty, or was published already.
+            RegistryError: there is no such folder, it is empty, or was published already.
             IntegrityError: something in it is no plain file, or was changed meanwhile.
+            StoreError: a file has a name that no reader would accept.
         """
         return publishing.publish(self._store, name, folder)
 

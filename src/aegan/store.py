@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -84,6 +84,7 @@ class Store(Protocol):
 
         Raises:
             IntegrityError: something in it is no plain file, or a file was changed meanwhile.
+            StoreError: a file has a name that no reader would accept, or cannot be read.
         """
 
     def digests(self, prefix: str) -> dict[str, str]:
@@ -128,7 +129,9 @@ def check_name(name: str) -> str:
     """Refuse names that could lead outside the root; returns the name."""
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:
-        raise StoreError(f"unsafe object name {name!r}: expected a relative path without '..'")
+        raise StoreError(
+            f"unsafe object name {name!r}: expected a relative path without '..' or backslash"
+        )
     return name
 
 
@@ -139,6 +142,16 @@ def check_file_name(name: str) -> str:
             f"unsafe object name {name!r}: expected a relative path without '.' or '//'"
         )
     return name
+
+
+def below_others(names: Iterable[str]) -> set[str]:
+    """Those names that lie below another, as can be in a bucket and not in a folder."""
+    known = set(names)
+    return {
+        name
+        for name in known
+        if any(parent.as_posix() in known for parent in PurePosixPath(name).parents)
+    }
 
 
 def check_writable(store: Store) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Self, TypeVar
 
 from aegan.errors import IntegrityError, StoreError
+from aegan.store import check_file_name
 
 WORKERS = 8
 CHUNK = 2**18
@@ -58,6 +59,17 @@ def plain_files(folder: Path) -> list[str]:
                         f"{folder}: {name} is a pipe, socket or device; expected plain files"
                     )
     return sorted(found)
+
+
+def publishable(folder: Path) -> list[str]:
+    """Paths of all files below a folder, sorted, each of which readers accept.
+
+    Raises:
+        IntegrityError: something in it is neither a plain file nor a folder of such.
+        StoreError: a file has a name that no reader would accept, or the folder cannot be read.
+    """
+    with readable(folder):
+        return [check_file_name(name) for name in plain_files(folder)]
 
 
 @contextlib.contextmanager

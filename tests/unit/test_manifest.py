@@ -146,6 +146,14 @@ def test_a_path_that_leads_outside_is_refused(name: Any) -> None:
         parse(content)
 
 
+def test_a_file_below_a_file_is_refused() -> None:
+    files = {"a": _sha256(b"1"), "b/c": _sha256(b"2"), "b/c/d/e": _sha256(b"3")}
+    with pytest.raises(
+        IntegrityError, match="not a valid manifest: .*'b/c/d/e' lies below another"
+    ):
+        parse(Manifest("m", files).to_json())
+
+
 def test_a_name_that_stands_twice_is_refused() -> None:
     content = _changed(
         lambda tree: tree["predicate"]["resources"].append(tree["predicate"]["resources"][0])

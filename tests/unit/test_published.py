@@ -104,6 +104,18 @@ def test_an_object_whose_name_leads_elsewhere_is_refused(
     assert not list(tmp_path.rglob("escaped"))
 
 
+@pytest.mark.parametrize("name", ["README.md/inner", f"{NAME}/inner", f"{SIGNATURE}/a/b"])
+def test_an_object_below_a_file_is_named(bucket: str, tmp_path: Path, name: str) -> None:
+    [version] = publish(bucket, tmp_path, "1")
+    if name.startswith(SIGNATURE):
+        open_store(bucket).write(f"models/m/versions/{version}/{SIGNATURE}", b"x")
+    open_store(bucket).write(f"models/m/versions/{version}/{name}", b"x")
+    for use in _uses(bucket, version, tmp_path):
+        with pytest.raises(IntegrityError, match=f"is not what was published:\n  extra: {name}\n"):
+            use()
+    assert not (tmp_path / "pulled").exists()
+
+
 @pytest.mark.parametrize("what", ["weights", "serving", NAME, "link"])
 def test_a_link_is_refused_wherever_it_points(tmp_path: Path, what: str) -> None:
     root = str(tmp_path / "root")

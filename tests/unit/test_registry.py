@@ -13,7 +13,7 @@ import pytest
 
 from aegan import manifest as manifests
 from aegan.aliases import Alias, Move
-from aegan.errors import IntegrityError, RegistryError
+from aegan.errors import IntegrityError, RegistryError, StoreError
 from aegan.manifest import Manifest
 from aegan.references import VERSION_PATTERN, parse_reference
 from aegan.registry import Registry
@@ -145,6 +145,24 @@ def test_a_folder_with_a_link_is_not_published(root: str, tmp_path: Path) -> Non
     with pytest.raises(IntegrityError, match="link is a symbolic link; expected plain files"):
         Registry(root).publish("m", folder)
     assert open_store(root).list("models") == []
+
+
+def test_a_file_whose_name_no_reader_accepts_is_not_published(root: str, tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "source", **{"deep/back\\slash": b"x"})
+    message = r"unsafe object name 'deep/back\\\\slash': expected a relative path .* backslash"
+    with pytest.raises(StoreError, match=message):
+        Registry(root).publish("m", folder)
+    assert open_store(root).list("") == []
+    assert not Path(root).exists() or not list(Path(root).iterdir())
+
+
+def test_what_is_no_folder_is_not_published(root: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    for name, found in (("nothing", "nothing there"), ("file", "a file")):
+        message = f"cannot publish .*/{name}: expected a folder, found {found}"
+        with pytest.raises(RegistryError, match=message):
+            Registry(root).publish("m", tmp_path / name)
+    assert open_store(root).list("") == []
 
 
 def test_the_same_bytes_in_the_same_second_are_the_same_version(root: str, tmp_path: Path) -> None:
