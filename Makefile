@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 ROOT ?= demo
 ARGS ?=
 FLAVOUR ?= cpu
+KFP_CONFIG ?= digits
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test image image-test lock e2e lint format schema clean
@@ -16,7 +17,7 @@ help:
 	@echo "make image   build the image of all steps, list its contents (FLAVOUR=cpu, gpu or cli); needs Docker"
 	@echo "make image-test  run the whole pipeline in the image that 'make image' built"
 	@echo "make lock    write docker/requirements-*.txt anew, with the newest versions that fit"
-	@echo "make e2e     KFP_HOST=URL KFP_ROOT=gs://…: submit, load, schedule on a real Kubeflow"
+	@echo "make e2e     KFP_HOST=URL KFP_ROOT=gs://… [KFP_CONFIG=FILE]: submit, load, schedule on a real Kubeflow"
 	@echo "make lint    ruff and mypy alone"
 	@echo "make format  ruff's formatter"
 	@echo "make schema  write docs/config.schema.json and docs/configuration.md anew"
@@ -45,7 +46,7 @@ lock: $(VENV)/.installed
 
 e2e: $(VENV)/.installed
 	@test -n "$(KFP_HOST)" -a -n "$(KFP_ROOT)" || { echo "set KFP_HOST=URL KFP_ROOT=gs://bucket/path"; exit 2; }
-	KFP_HOST=$(KFP_HOST) KFP_ROOT=$(KFP_ROOT) $(BIN)/python -m pytest -k real_kubeflow tests/integration/test_e2e.py $(ARGS)
+	KFP_HOST=$(KFP_HOST) KFP_ROOT=$(KFP_ROOT) KFP_CONFIG=$(KFP_CONFIG) $(BIN)/python -m pytest -k real_kubeflow tests/integration/test_e2e.py $(ARGS)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -140,6 +140,11 @@ def connect(context: Context) -> Api:
         if not has_other and Path(PROJECTED_TOKEN).exists():
             token_file = PROJECTED_TOKEN
     host = host if "://" in host else f"https://{host}"
+    if "@" in urlsplit(host).netloc:  # not shown: it may be a password
+        raise ConfigError(
+            "the host holds a user name or a password, which would be seen in links and logs: leave them"
+            " out, and give --token-file, --cookie-file or --iap-client-id"
+        )
     if urlsplit(host).scheme not in ("http", "https") or not urlsplit(host).hostname:
         raise ConfigError(
             f"--host {host}: expected an address such as https://kubeflow.example.com"

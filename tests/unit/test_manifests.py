@@ -215,8 +215,30 @@ def test_the_watcher_gets_a_valid_configuration_and_a_token_for_kubeflow(tmp_pat
     (pod,) = pods(trees)
     (source,) = next(v["projected"]["sources"] for v in pod["volumes"] if v["name"] == "token")
     assert source["serviceAccountToken"]["audience"] == "pipelines.kubeflow.org"
+    (container,) = pod["containers"]
+    (namespace,) = [v for v in container["env"] if v["name"] == "AEGAN_NAMESPACE"]
+    assert namespace["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+    accounts = [arg for arg in container["args"] if arg.startswith("--service-account=")]
+    assert accounts == ["--service-account=aegan-pipeline"]
+    assert find(build("base"), "ServiceAccount")["metadata"]["name"] == "aegan-pipeline"
     assert find(trees, "CronJob")["spec"]["concurrencyPolicy"] == "Forbid"
     assert len(find(trees, "CronJob")["spec"]["schedule"].split()) == 5
+
+
+def test_policies_let_pods_reach_what_they_need_at_the_ports_of_pods(tmp_path: Path) -> None:
+    # SeaweedFS 8333 or MinIO 9000, the metadata store 8080, the API server 8887 and 8888.
+    needed = {8080, 8333, 8887, 8888, 9000}
+    policies = [
+        t for t in with_components(tmp_path, "network-policy") if t["kind"] == "NetworkPolicy"
+    ]
+    assert len(policies) == 2
+    for policy in policies:
+        (kubeflow,) = [
+            {port["port"] for port in rule["ports"]}
+            for rule in policy["spec"]["egress"]
+            if "kubeflow" in str(rule["to"])
+        ]
+        assert kubeflow == needed
 
 
 def test_workload_identity_reaches_every_account() -> None:
