@@ -39,7 +39,7 @@ LISTING_FAULTS: list[Iterator[str]] = []
 """The same for requests that list objects, which FAULTS leaves alone."""
 
 SLOW_SECONDS = 1.2
-"""A little longer than the tests' time-outs: others wait meanwhile, for a request at a time is answered."""
+"""A little longer than the tests' time-outs: all others wait meanwhile."""
 
 
 def _strict(original: Handler) -> Handler:
