@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from pathlib import Path
@@ -22,29 +21,17 @@ from aegan_pipelines.refusals import ClusterError
 from aegan_pipelines.rest import Api
 
 from aegan.errors import AeganError, ConfigError
+from tests.conftest import context_file
 from tests.kfp_server import KfpServer
 
 SECRET = "s3cret-token-of-a-person"
 
 
-@pytest.fixture(autouse=True)
-def no_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in list(os.environ):
-        if name.startswith(("AEGAN_", "KF_PIPELINES", "KUBERNETES_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("no_surroundings")
 
 
 def api_of(server: KfpServer, **how: Any) -> Api:
     return Api(server.url, how.pop("credentials", Credentials()), backoff=0.01, **how)
-
-
-def context_file(text: str, mode: int = 0o600) -> Path:
-    path = Path.home() / ".config" / "aegan" / "context.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(mode)
-    return path
 
 
 def test_options_win_over_the_environment_and_that_over_the_file(
@@ -103,6 +90,14 @@ def test_without_a_host_the_ways_to_give_one_are_told() -> None:
     assert connect(Context(host="kubeflow.example.com/pipeline")).host == (
         "https://kubeflow.example.com/pipeline"
     )
+
+
+@pytest.mark.parametrize("host", ["https://me:hush@host", "me:hush@host", "ftp://me:hu/sh@x"])
+def test_a_password_in_an_address_is_refused_and_not_shown(host: str) -> None:
+    context = Context(host=host)
+    with pytest.raises(ConfigError, match="without a user or password") as caught:
+        connect(context)
+    assert "hu" not in str(caught.value) + repr(context)
 
 
 def test_inside_a_cluster_nothing_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aegan_pipelines import cli, cli_options
-from aegan_pipelines.doctor import check, examine, machine, storage
+from aegan_pipelines import cli
+from aegan_pipelines.cli_watch import watch
+from aegan_pipelines.doctor import check, machine, storage
 from aegan_pipelines.doctor.check import Check, limited
 from aegan_pipelines.doctor.command import doctor
 from click.testing import CliRunner
@@ -22,6 +23,7 @@ from packaging.requirements import Requirement
 
 from aegan.config import Data
 from aegan.store import open_store
+from tests.conftest import context_file
 
 LENIENT = """
 from gcp_storage_emulator.server import create_server
@@ -52,19 +54,19 @@ def lenient(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def alone(no_surroundings: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No cluster, no address, no token, and no time spent on importing TensorFlow."""
-    for name in (
-        "AEGAN_HOST",
-        "AEGAN_TOKEN",
-        "KF_PIPELINES_SA_TOKEN_PATH",
-        "KUBERNETES_SERVICE_HOST",
-    ):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(
         "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none")
     )
     monkeypatch.setattr(machine, "gpu", lambda: Check("GPU", "skip", "not looked at"))
+
+
+def told(*arguments: str, exits: int = 0) -> dict[str, Any]:
+    """The checks that the command makes, by name."""
+    done = CliRunner().invoke(doctor, [*arguments, "--json"])
+    assert done.exit_code == exits, done.output
+    return {item["name"]: item for item in json.loads(done.stdout)["checks"]}
 
 
 def statuses(checks: list[Check]) -> list[str]:
@@ -226,12 +228,40 @@ def test_json_holds_every_check_and_a_failure_exits_with_1(tmp_path: Path) -> No
     assert set(failed) == {"name", "status", "text", "cure"}
 
 
-def test_the_commands_defaults_are_those_of_run() -> None:
-    defaults: dict[str, Any] = {item.name: item.default for item in doctor.params}
-    assert defaults["root"] == cli_options.DEFAULT_ROOT
+@pytest.mark.usefixtures("alone")
+def test_options_of_the_other_commands_hold_here(tmp_path: Path) -> None:
+    ours = {option for item in doctor.params for option in item.opts}
+    theirs = {option for item in watch.params for option in item.opts if option.startswith("--")}
+    assert {"--set", "--root", "--host", "--iap-client-id", "--namespace", "--json"} <= theirs
+    assert theirs - ours == {"--experiment", "--service-account", "--min-bytes", "--min-files"}
     assert cli.main.commands["doctor"] is doctor
+    root = ("--root", str(tmp_path / "root"))
+    wrong = told("digits", *root, "--set", "gan.steps=none", exits=1)
+    assert "gan.steps" in wrong["configuration"]["text"]
+    assert told("digits", *root, "--set", "gan.steps=5")["configuration"]["status"] == "ok"
+    done = CliRunner().invoke(doctor, ["--set", "gan.steps=5"])
+    assert (done.exit_code, "none was given" in done.output) == (2, True)
 
 
-def test_a_token_that_comes_back_is_not_shown() -> None:
-    shown = examine._redacted(Check("x", "fail", "you sent abc.def", "drop abc.def"), "abc.def")
-    assert "abc" not in shown.line()
+@pytest.mark.usefixtures("alone")
+def test_the_root_is_the_options_then_that_of_the_context_file(tmp_path: Path) -> None:
+    context_file(f"root: {tmp_path / 'ours'}\n")
+    assert str(tmp_path / "ours") in told()["root writable"]["text"]
+    assert (
+        str(tmp_path / "given") in told("--root", str(tmp_path / "given"))["root writable"]["text"]
+    )
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_broken_context_file_is_one_failure_and_the_rest_is_checked(tmp_path: Path) -> None:
+    context_file("token: [hush-hush\n")
+    checks = told("digits", "--host", "http://127.0.0.1:9", exits=1)
+    failed = [name for name, item in checks.items() if item["status"] == "fail"]
+    assert failed == ["context"]
+    assert "is not valid YAML" in checks["context"]["text"]
+    assert "hush-hush" not in json.dumps(checks)
+    for name in ("root", "API server"):
+        assert checks[name]["status"] == "skip"
+        assert "the context file comes first" in checks[name]["text"]
+    assert checks["configuration"]["status"] == checks["disk"]["status"] == "ok"
+    assert told("--root", str(tmp_path / "root"), exits=1)["root writable"]["status"] == "ok"

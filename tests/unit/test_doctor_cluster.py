@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from aegan_pipelines.connection import Context
 from aegan_pipelines.doctor import cluster, examine
 from aegan_pipelines.doctor.check import Check
 
@@ -102,8 +103,7 @@ def config(**compute: Any) -> Any:
 
 
 def test_a_good_cluster_passes(fake: Loopback) -> None:
-    request = examine.Request(None, "root")
-    checks = list(examine._cluster(request, config()))
+    checks = list(examine._cluster(Context(), config()))
     assert [(c.name, c.status) for c in checks] == [
         (name, "ok")
         for name in (
@@ -140,7 +140,7 @@ def test_in_a_pod_its_own_cluster_is_looked_at(
 
     monkeypatch.setattr("kubernetes.config.load_incluster_config", load)
     (tmp_path / "namespace").write_text("own")
-    monkeypatch.setattr(cluster, "NAMESPACE_FILE", str(tmp_path / "namespace"))
+    monkeypatch.setattr(cluster, "POD_NAMESPACE", str(tmp_path / "namespace"))
     connected = cluster.connect()
     assert not isinstance(connected, Check)
     assert connected[1] == "own"
@@ -205,7 +205,7 @@ def test_argos_settings_under_one_key_are_read() -> None:
 
 def test_nodes_that_may_not_be_listed_are_skipped(fake: Loopback) -> None:
     fake.routes["GET /api/v1/nodes"] = (403, {"message": "nodes is forbidden"})
-    checks = {item.name: item for item in examine._cluster(examine.Request(None, "r"), config())}
+    checks = {item.name: item for item in examine._cluster(Context(), config())}
     assert checks["node pools"].status == "skip"
     assert "tolerations" not in checks
     assert checks["image"].status == "warn"

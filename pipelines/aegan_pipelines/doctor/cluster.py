@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
+from aegan_pipelines.connection import POD_NAMESPACE, without_password
 from aegan_pipelines.doctor.check import SECONDS, Check, Status
 
 TIMEOUT = int(SECONDS)  # the client takes whole seconds only
-NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 KUBEFLOW = "kubeflow"
 SERVICE_ACCOUNT = "aegan-pipeline"
 RIGHTS = (
@@ -34,7 +34,7 @@ def connect(config_file: str | None = None) -> tuple[Any, str] | Check:
         if config_file is None:
             config.load_incluster_config(client_configuration=settings)
             settings.retries = False
-            with open(NAMESPACE_FILE, encoding="utf-8") as file:
+            with open(POD_NAMESPACE, encoding="utf-8") as file:
                 return client.ApiClient(settings), file.read().strip()
     except config.ConfigException:
         pass
@@ -57,7 +57,7 @@ def cluster(api: Any, *, expected: bool) -> Check:
     """
     from kubernetes import client
 
-    where = api.configuration.host
+    where = without_password(api.configuration.host)
     try:
         version = client.VersionApi(api).get_code(_request_timeout=TIMEOUT)
     except client.ApiException as error:
