@@ -125,6 +125,23 @@ def test_inside_a_cluster_nothing_need_be_said(
     assert "runs of the namespace own can be listed" in checks[2].text
 
 
+def test_a_pods_token_is_reviewed_where_no_gateway_asks_for_it(
+    kfp_server: KfpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kfp_server.token, kfp_server.gateway, kfp_server.multi_user = SECRET, False, True
+    checks = look(host=kfp_server.url, namespace="team")
+    assert statuses(checks) == ["ok", "ok", "fail"]
+    assert "HTTP 401" in checks[2].text
+    assert "It got no credentials" in checks[2].text
+    monkeypatch.setenv("AEGAN_COOKIE", SECRET)
+    assert statuses(look(host=kfp_server.url, namespace="team")) == ["ok", "ok", "fail"]
+    monkeypatch.setenv("AEGAN_TOKEN", SECRET)
+    assert statuses(look(host=kfp_server.url, namespace="team")) == ["ok", "ok", "ok"]
+    monkeypatch.setenv("AEGAN_TOKEN", "of somebody else")
+    kfp_server.multi_user = False
+    assert statuses(look(host=kfp_server.url)) == ["ok", "ok", "ok"]
+
+
 def test_without_a_host_the_server_is_left_out() -> None:
     (only,) = look()
     assert (only.name, only.status) == ("API server", "skip")
