@@ -108,7 +108,7 @@ def test_a_good_cluster_passes(fake: Loopback) -> None:
         (name, "ok")
         for name in (
             "cluster", "namespace", "permissions", "service account", "Argo retries", "node pools",
-            "tolerations", "image",
+            "tolerations", "node pools", "tolerations", "image",
         )
     ]  # fmt: skip
     text = "\n".join(item.line() for item in checks)
@@ -209,3 +209,30 @@ def test_nodes_that_may_not_be_listed_are_skipped(fake: Loopback) -> None:
     assert checks["node pools"].status == "skip"
     assert "tolerations" not in checks
     assert checks["image"].status == "warn"
+
+
+def test_each_steps_own_nodes_and_image_are_looked_at(fake: Loopback) -> None:
+    stages = {
+        "train_gan": {"accelerator_count": 2},
+        "evaluate": {"image": "127.0.0.1:9/other:1.0", "node_selector": {"zone": "b"}},
+    }
+    found = [
+        (check.name, check.status, check.text)
+        for check in examine._cluster(Context(), config(stages=stages))
+    ]
+    small = "normalize, publish, record"
+    assert found[5:13] == [
+        ("node pools", "ok", f"{small}: 2 nodes; no accelerator is asked for"),
+        ("tolerations", "ok", f"{small}: may run on cpu"),
+        ("node pools", "ok", "train_autoencoder: 1 nodes with at least 1 nvidia.com/gpu"),
+        ("tolerations", "ok", "train_autoencoder: may run on gpu"),
+        ("node pools", "warn", "train_gan: none of 2 nodes has 2 nvidia.com/gpu now"),
+        ("tolerations", "skip", "train_gan: there is no node to compare with"),
+        ("node pools", "warn", "evaluate: no node is labelled zone=b now"),
+        ("tolerations", "skip", "evaluate: there is no node to compare with"),
+    ]
+    held, other = found[13:]
+    assert held[2] == (
+        f"normalize, train_autoencoder, train_gan, publish, record: {IMAGE} is on 1 nodes already"
+    )
+    assert (other[1], other[2].startswith("evaluate: 127.0.0.1:9 cannot")) == ("warn", True)

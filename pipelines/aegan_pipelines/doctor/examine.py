@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from aegan.compute_steps import step_of
 from aegan.config import Config
+from aegan.config_compute import Compute
 from aegan.config_file import load_config
 from aegan.errors import AeganError
 from aegan_pipelines.cli_options import DEFAULT_ROOT
@@ -126,31 +126,28 @@ def _cluster(context: Context, config: Config | None) -> Iterator[Check]:
     yield limited("service account", lambda: cluster.service_account(api, space, account))
     yield limited("Argo retries", lambda: cluster.argo_retries(api, space))
     if config:
-        yield from _nodes(api, _needs(config))
+        yield from _nodes(api, config.compute)
 
 
-def _needs(config: Config) -> dict[str, Any]:
-    """What the step that trains the GAN, the last to ask for an accelerator, asks for."""
-    step = step_of(config.compute, "train_gan")
-    tolerations = [toleration.model_dump(mode="json") for toleration in step.tolerations]
-    return asdict(step) | {"tolerations": tolerations}
-
-
-def _nodes(api: Any, compute: dict[str, Any]) -> Iterator[Check]:
-    found: list[Any] = []
+def _nodes(api: Any, compute: Compute) -> Iterator[Check]:
+    """Nodes, tolerations and images: a line each for all steps that ask for the same."""
+    listed: list[Any] = []
 
     def look() -> Check:
-        listed = nodes.list_nodes(api)
-        if isinstance(listed, Check):
-            return listed
-        check, fitting = nodes.node_pools(listed, compute)
-        found.extend((listed, fitting))
-        return check
+        found = nodes.list_nodes(api)
+        if isinstance(found, Check):
+            return found
+        listed.extend(found)
+        return Check("node pools", "ok", "")
 
-    yield limited("node pools", look)
-    listed, fitting = found if found else ([], [])
-    if found:
-        yield limited("tolerations", lambda: nodes.tolerations(fitting, compute))
-    name = compute["image"]
-    look_up = functools.partial(image.image, name, nodes.holding(listed, name))
-    yield limited("image", look_up, seconds=3 * SECONDS)
+    first = limited("node pools", look)
+    if first.status != "ok":
+        yield first
+    for names, step in nodes.alike(compute, nodes.placement) if first.status == "ok" else ():
+        pools, fitting = nodes.node_pools(listed, step)
+        for check in (pools, nodes.tolerations(fitting, step)):
+            yield replace(check, text=f"{names}: {check.text}")
+    for names, step in nodes.alike(compute, lambda step: step.image):
+        look_up = functools.partial(image.image, step.image, nodes.holding(listed, step.image))
+        check = limited("image", look_up, seconds=3 * SECONDS)
+        yield replace(check, text=f"{names}: {check.text}")
