@@ -103,7 +103,7 @@ def config(**compute: Any) -> Any:
 
 
 def test_a_good_cluster_passes(fake: Loopback) -> None:
-    checks = list(examine._cluster(Context(), config()))
+    checks = list(examine._cluster(Context(), config(), None))
     assert [(c.name, c.status) for c in checks] == [
         (name, "ok")
         for name in (
@@ -162,13 +162,20 @@ def test_a_missing_namespace_and_one_that_may_not_be_read(fake: Loopback, api: A
 
 def test_missing_rights_are_named(fake: Loopback, api: Any) -> None:
     fake.routes[REVIEW] = allow("list")
-    found = cluster.permissions(api, "team")
+    found = cluster.permissions(api, "team", None)
     assert found.status == "warn"
     assert found.text.endswith("create runs, get pods/log")
     asked = fake.requests[-1][3]["spec"]["resourceAttributes"]
     assert asked == {
         "group": "", "namespace": "team", "resource": "pods", "subresource": "log", "verb": "get"
     }  # fmt: skip
+
+
+def test_who_may_submit_is_asked_only_where_the_server_asks_it(fake: Loopback, api: Any) -> None:
+    fake.routes[REVIEW] = allow("list", "get")
+    assert cluster.permissions(api, "team", True).status == "warn"
+    found = cluster.permissions(api, "team", False)
+    assert (found.status, found.text) == ("ok", "reading logs in team")
 
 
 def test_a_missing_service_account(fake: Loopback, api: Any) -> None:
@@ -205,7 +212,7 @@ def test_argos_settings_under_one_key_are_read() -> None:
 
 def test_nodes_that_may_not_be_listed_are_skipped(fake: Loopback) -> None:
     fake.routes["GET /api/v1/nodes"] = (403, {"message": "nodes is forbidden"})
-    checks = {item.name: item for item in examine._cluster(Context(), config())}
+    checks = {item.name: item for item in examine._cluster(Context(), config(), None)}
     assert checks["node pools"].status == "skip"
     assert "tolerations" not in checks
     assert checks["image"].status == "warn"
@@ -218,7 +225,7 @@ def test_each_steps_own_nodes_and_image_are_looked_at(fake: Loopback) -> None:
     }
     found = [
         (check.name, check.status, check.text)
-        for check in examine._cluster(Context(), config(stages=stages))
+        for check in examine._cluster(Context(), config(stages=stages), None)
     ]
     small = "normalize, publish, record"
     assert found[5:13] == [

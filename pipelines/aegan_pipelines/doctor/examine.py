@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -57,11 +57,12 @@ def examine(request: Request) -> Iterator[Check]:
     if config is not None:
         pods = context.host is not None or "://" in (root or "")
         yield storage.source(config.data, in_pods=pods)
+    told = None
     if broken:
         yield Check("API server", "skip", BROKEN)
     else:
-        yield from _server(context)
-    yield from _cluster(context, config)
+        told = yield from _server(context)
+    yield from _cluster(context, config, told)
 
 
 def _context(options: Mapping[str, str | None]) -> tuple[Context, Check | None]:
@@ -80,11 +81,12 @@ def _configuration(source: str, overrides: tuple[str, ...]) -> tuple[Config | No
     return config, Check("configuration", "ok", f"{source} is valid")
 
 
-def _server(context: Context) -> Iterator[Check]:
+def _server(context: Context) -> Generator[Check, None, Server | None]:
+    """Returns what the server told of itself, if it did."""
     if context.host is None:
         text = "no --host was given, AEGAN_HOST is not set, and no context file names one"
         yield Check("API server", "skip", text)
-        return
+        return None
     found: list[tuple[Api, Server]] = []
 
     def reach() -> Check:
@@ -95,13 +97,15 @@ def _server(context: Context) -> Iterator[Check]:
     patience = 3 * SECONDS  # for two attempts
     first = limited("API server", reach, seconds=patience)
     yield first
-    if first.status == "ok":
-        api, told = found[0]
-        yield server.api_version(told)
-        yield limited("API access", lambda: server.api_access(api, context, told), seconds=patience)
+    if first.status != "ok":
+        return None
+    api, told = found[0]
+    yield server.api_version(told)
+    yield limited("API access", lambda: server.api_access(api, context, told), seconds=patience)
+    return told
 
 
-def _cluster(context: Context, config: Config | None) -> Iterator[Check]:
+def _cluster(context: Context, config: Config | None, told: Server | None) -> Iterator[Check]:
     found: list[tuple[Any, str] | Check] = []
 
     def connect() -> Check:
@@ -121,8 +125,9 @@ def _cluster(context: Context, config: Config | None) -> Iterator[Check]:
         return
     configured = config.compute.service_account if config else None
     account = context.service_account or configured
+    multi_user = told.multi_user if told else None
     yield limited("namespace", lambda: cluster.namespace(api, space))
-    yield limited("permissions", lambda: cluster.permissions(api, space))
+    yield limited("permissions", lambda: cluster.permissions(api, space, multi_user))
     yield limited("service account", lambda: cluster.service_account(api, space, account))
     yield limited("Argo retries", lambda: cluster.argo_retries(api, space))
     if config:
