@@ -30,7 +30,7 @@ def schedule() -> None:
 def apply(file: Path, dry_run: bool, prune: bool, as_json: bool, **options: str | None) -> None:
     """Make the cluster's schedules what FILE says. Applying it again changes nothing."""
     try:
-        from aegan_pipelines import scheduling
+        from aegan_pipelines import schedule_entries, scheduled, scheduling
         from aegan_pipelines.schedule_file import read_schedules
         from aegan_pipelines.schedule_times import zone_warning
     except ImportError as error:
@@ -38,12 +38,13 @@ def apply(file: Path, dry_run: bool, prune: bool, as_json: bool, **options: str 
 
     content, now = read_schedules(file), datetime.now(UTC)
     api, context = open_cluster(options)
-    wanted = scheduling.prepare_all(content, context, now)
+    wanted = schedule_entries.prepare_all(content, context, now)
     for entry in content.schedules:
         if (warning := zone_warning(entry, now)) is not None:
             click.echo(f"note: {warning}", err=True)
-    there = scheduling.existing(api, context.namespace or "")
-    changes = scheduling.plan(wanted, content.group, there)
+    namespace = context.namespace or ""
+    there, stand = scheduled.existing(api, namespace), scheduling.standings(api, wanted, namespace)
+    changes = scheduling.plan(wanted, content.group, there, stand)
     rows = [_row(change, now, prune) for change in changes]
     if not as_json:
         for row in rows:
@@ -51,8 +52,7 @@ def apply(file: Path, dry_run: bool, prune: bool, as_json: bool, **options: str 
     if dry_run:
         click.echo("nothing was changed (--dry-run)", err=True)
     else:
-        for change in changes:
-            scheduling.carry_out(api, change, context, prune=prune)
+        scheduling.carry_out(api, changes, context, prune=prune)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
 
@@ -79,20 +79,20 @@ def _line(first: str, name: str, fires: list[str]) -> str:
 @connection_options
 def list_(as_json: bool, **options: str | None) -> None:
     """List the cluster's schedules."""
-    from aegan_pipelines import scheduling
+    from aegan_pipelines import scheduled
     from aegan_pipelines.schedule_times import next_fires
 
     api, context = open_cluster(options)
     rows = []
-    for item in scheduling.existing(api, context.namespace or ""):
-        active = item.get("status") == scheduling.ENABLED
+    for item in scheduled.existing(api, context.namespace or ""):
+        active = item.get("status") == scheduled.ENABLED
         fires = next_fires(item.get("trigger") or {}, datetime.now(UTC)) if active else []
         rows.append(
             {
                 "name": item["display_name"],
                 "id": item["recurring_run_id"],
                 "active": active,
-                "group": scheduling.group_of(item),
+                "group": scheduled.group_of(item),
                 "next": [f"{time:%Y-%m-%d %H:%M:%S}Z" for time in fires],
             }
         )
@@ -121,12 +121,12 @@ def resume(name: str, **options: str | None) -> None:
 
 
 def _set_enabled(name: str, enabled: bool, options: dict[str, str | None]) -> None:
-    from aegan_pipelines import scheduling
+    from aegan_pipelines import scheduled
 
     api, context = open_cluster(options)
-    found = scheduling.named(scheduling.existing(api, context.namespace or ""), name)
+    found = scheduled.named(scheduled.existing(api, context.namespace or ""), name)
     for item in found[-1:] if enabled else found:  # two are never active
-        scheduling.set_enabled(api, item, enabled)
+        scheduled.set_enabled(api, item, enabled)
     click.echo(f"{name} is {'active' if enabled else 'paused'}")
 
 
@@ -135,11 +135,11 @@ def _set_enabled(name: str, enabled: bool, options: dict[str, str | None]) -> No
 @connection_options
 def delete(name: str, **options: str | None) -> None:
     """Delete a schedule. Runs that it started go on."""
-    from aegan_pipelines import scheduling
+    from aegan_pipelines import scheduled
 
     api, context = open_cluster(options)
-    for item in scheduling.named(scheduling.existing(api, context.namespace or ""), name):
-        scheduling.delete(api, item)
+    for item in scheduled.named(scheduled.existing(api, context.namespace or ""), name):
+        scheduled.delete(api, item)
     click.echo(f"{name} is deleted")
 
 
@@ -148,10 +148,10 @@ def delete(name: str, **options: str | None) -> None:
 @connection_options
 def trigger(name: str, **options: str | None) -> None:
     """Run now what a schedule runs; prints the run's id and link."""
-    from aegan_pipelines import cluster, scheduling
+    from aegan_pipelines import cluster, scheduled
 
     api, context = open_cluster(options)
     namespace = context.namespace or ""
-    found = scheduling.named(scheduling.existing(api, namespace), name)
-    run_id = scheduling.run_now(api, found[-1], namespace)
+    found = scheduled.named(scheduled.existing(api, namespace), name)
+    run_id = scheduled.run_now(api, found[-1], namespace)
     click.echo(f"{run_id}\n{cluster.link(api, run_id)}")

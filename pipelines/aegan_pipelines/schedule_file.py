@@ -14,7 +14,9 @@ schedules:
     paused: false
     root: gs://bucket/aegan
     parameters: {fresh: ""}
-    version: pinned           # this configuration as it is now; latest; or a version's name
+    version: pinned           # this configuration as it is now; or a version's name; or latest: what
+                              # was uploaded last when it fires, which is this configuration if
+                              # nothing was uploaded after the file was applied
 """
 
 from __future__ import annotations

@@ -2,74 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from aegan_pipelines import scheduling, submission
 from aegan_pipelines.cli import main
-from aegan_pipelines.connection import Context
-from aegan_pipelines.credentials import Credentials
-from aegan_pipelines.rest import Api
 from aegan_pipelines.schedule_file import read_schedules
 from click.testing import CliRunner, Result
 
 from aegan.errors import AeganError, ConfigError
-from tests.conftest import tiny
 from tests.kfp_server import KfpServer
+from tests.schedules import Killed, apply, killed_at, there, write
 
-CONTEXT = Context(root="gs://bucket/root")
-
-
-class Killed(BaseException):
-    pass
-
-
-@pytest.fixture(autouse=True)
-def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compiling takes most of the time here, and is tested elsewhere."""
-    cache: dict[str, bytes] = {}
-    compiled = submission.compiled
-
-    def cached(config: Any) -> bytes:
-        key = config.to_json()
-        if key not in cache:
-            cache[key] = compiled(config)
-        return cache[key]
-
-    monkeypatch.setattr(submission, "compiled", cached)
-
-
-def write(folder: Path, *schedules: dict[str, Any], group: str = "tests") -> Path:
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(tiny()))
-    base = {"config": "tiny.yaml", "cron": "0 3 * * *"}
-    tree = {"group": group, "schedules": [base | s for s in schedules]}
-    (folder / "schedules.yaml").write_text(yaml.safe_dump(tree))
-    return folder / "schedules.yaml"
-
-
-def apply(server: KfpServer, path: Path, *, prune: bool = False) -> list[str]:
-    file, api = read_schedules(path), Api(server.url, Credentials(), backoff=0.01)
-    wanted = scheduling.prepare_all(file, CONTEXT, datetime.now(UTC))
-    changes = scheduling.plan(wanted, file.group, scheduling.existing(api, ""))
-    for change in changes:
-        scheduling.carry_out(api, change, CONTEXT, prune=prune)
-    return [change.action for change in changes]
-
-
-def there(server: KfpServer) -> dict[str, tuple[str, str]]:
-    items = server.recurring.items.values()
-    names = [item["display_name"] for item in items]
-    assert len(names) == len(set(names)), names
-    trigger = {i["display_name"]: next(iter(i["trigger"].values())) for i in items}
-    status = {item["display_name"]: item["status"] for item in items}
-    return {
-        n: (status[n], str(t.get("cron", t.get("interval_second")))) for n, t in trigger.items()
-    }
+pytestmark = pytest.mark.usefixtures("compiled_once")
 
 
 def test_a_plan_is_carried_out_once_and_then_nothing_is_left_to_do(
@@ -107,35 +53,22 @@ def test_changes_pauses_and_orphans(kfp_server: KfpServer, tmp_path: Path) -> No
 def test_killed_between_any_two_calls_it_converges_and_two_are_never_active(
     kfp_server: KfpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
-    once, countdown = Api._once, itertools.count(1)
-    limit = [0]
-
-    def dying(self: Api, *call: Any) -> Any:
-        last = next(countdown) == limit[0]
-        if last and before:
-            raise Killed
-        answer = once(self, *call)
-        if last:
-            raise Killed
-        return answer
-
-    monkeypatch.setattr(Api, "_once", dying)
     for number in range(1, 40):
-        old = write(tmp_path, {"name": "a", "cron": f"{number} 1 * * *"}, {"name": "b"})
-        limit[0] = 0
-        apply(kfp_server, old)
+        apply(
+            kfp_server,
+            write(tmp_path, {"name": "a", "cron": f"{number} 1 * * *"}, {"name": "b"}),
+        )
         new = write(
             tmp_path, {"name": "a", "cron": f"{number} 2 * * *"}, {"name": "b", "paused": True}
         )
-        countdown, limit[0] = itertools.count(1), number
-        try:
-            apply(kfp_server, new)
-        except Killed:
-            names = [item["display_name"] for item in kfp_server.recurring.items.values()]
-            assert {"a", "b"} <= set(names)  # none is lost
-        else:
-            break
-        limit[0] = 0
+        with monkeypatch.context() as patch:
+            killed_at(patch, number, before)
+            try:
+                apply(kfp_server, new)
+                break
+            except Killed:
+                names = [item["display_name"] for item in kfp_server.recurring.items.values()]
+                assert {"a", "b"} <= set(names)  # none is lost
         apply(kfp_server, new)
         assert there(kfp_server)["a"] == ("ENABLED", f"0 {number} 2 * * *")
         assert there(kfp_server)["b"][0] == "DISABLED"
@@ -153,25 +86,6 @@ def test_a_replaced_schedules_runs_live_on(kfp_server: KfpServer, tmp_path: Path
     assert run is not None
     apply(kfp_server, write(tmp_path, {"name": "a", "cron": "0 4 * * *"}))
     assert kfp_server.runs.items[run["run_id"]]["state"] == "PENDING"
-
-
-def test_the_latest_version_follows_uploads_and_a_pinned_one_does_not(
-    kfp_server: KfpServer, tmp_path: Path
-) -> None:
-    kfp_server.runs.executes = False
-    both = ({"name": "new", "version": "latest"}, {"name": "kept"})
-    apply(kfp_server, write(tmp_path, *both))
-    changed = ({"name": "new", "version": "latest", "set": ["seed=9"]}, {"name": "kept"})
-    assert apply(kfp_server, write(tmp_path, *changed)) == ["nothing", "nothing"]
-    versions = []
-    for identity in kfp_server.recurring.items:
-        run = kfp_server.recurring.fire(identity)
-        assert run is not None
-        reference = run["pipeline_version_reference"]
-        versions.append(list(kfp_server.pipelines.versions).index(reference["pipeline_version_id"]))
-    assert versions == [1, 0]
-    with pytest.raises(ConfigError, match="has no version named 'v7'"):
-        apply(kfp_server, write(tmp_path, {"name": "x", "version": "v7"}))
 
 
 @pytest.mark.parametrize(
