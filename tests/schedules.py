@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 import yaml
-from aegan_pipelines import schedule_entries, scheduled, scheduling
+from aegan_pipelines import schedule_entries, schedule_obstacles, scheduling
+from aegan_pipelines.cli import main
 from aegan_pipelines.connection import Context
 from aegan_pipelines.credentials import Credentials
 from aegan_pipelines.rest import Api
-from aegan_pipelines.schedule_file import read_schedules
+from aegan_pipelines.schedule_file import read_schedules, refuse
+from click.testing import CliRunner, Result
 
 from tests.conftest import tiny
 from tests.kfp_server import KfpServer
@@ -35,9 +37,10 @@ def write(folder: Path, *schedules: dict[str, Any], group: str = "tests") -> Pat
 
 def apply(server: KfpServer, path: Path, *, prune: bool = False) -> list[str]:
     file, api = read_schedules(path), Api(server.url, Credentials(), backoff=0.01)
-    wanted = schedule_entries.prepare_all(file, CONTEXT, datetime.now(UTC))
-    stand = scheduling.standings(api, wanted, "")
-    changes = scheduling.plan(wanted, file.group, scheduled.existing(api, ""), stand)
+    now = datetime.now(UTC)
+    wanted, mistakes = schedule_entries.prepare_all(file, CONTEXT, now)
+    changes, obstacles = schedule_obstacles.survey(api, wanted, file.group, "", now)
+    refuse(path, mistakes + obstacles)
     scheduling.carry_out(api, changes, CONTEXT, prune=prune)
     return [change.action for change in changes]
 
@@ -67,3 +70,11 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, number: int, before: bool) -> Non
         return answer
 
     monkeypatch.setattr(Api, "_once", dying)
+
+
+def command(server: KfpServer, *arguments: str) -> Result:
+    """`aegan schedule …`, with the double as its cluster."""
+    environment = {"AEGAN_HOST": server.url, "AEGAN_CONTEXT": "/dev/null"}
+    done = CliRunner().invoke(main, ["schedule", *arguments], env=environment)
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.output
+    return done

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from aegan.errors import AeganError
 from aegan_pipelines.cli_cluster import open_cluster
 from aegan_pipelines.cli_options import connection_options, json_option, missing
 
@@ -30,22 +31,29 @@ def schedule() -> None:
 def apply(file: Path, dry_run: bool, prune: bool, as_json: bool, **options: str | None) -> None:
     """Make the cluster's schedules what FILE says. Applying it again changes nothing."""
     try:
-        from aegan_pipelines import schedule_entries, scheduled, scheduling
-        from aegan_pipelines.schedule_file import read_schedules
+        from aegan_pipelines import schedule_entries, scheduling
+        from aegan_pipelines.connection import read_context
+        from aegan_pipelines.schedule_file import read_schedules, refuse
+        from aegan_pipelines.schedule_obstacles import survey
         from aegan_pipelines.schedule_times import zone_warning
     except ImportError as error:
         raise missing("scheduling pipelines", "pipelines", error) from None
 
     content, now = read_schedules(file), datetime.now(UTC)
-    api, context = open_cluster(options)
-    wanted = schedule_entries.prepare_all(content, context, now)
+    wanted, mistakes = schedule_entries.prepare_all(content, read_context(**options), now)
     for entry in content.schedules:
         if (warning := zone_warning(entry, now)) is not None:
             click.echo(f"note: {warning}", err=True)
-    namespace = context.namespace or ""
-    there, stand = scheduled.existing(api, namespace), scheduling.standings(api, wanted, namespace)
-    changes = scheduling.plan(wanted, content.group, there, stand)
+    try:
+        api, context = open_cluster(options)
+        changes, obstacles = survey(api, wanted, content.group, context.namespace or "", now)
+    except AeganError:
+        refuse(file, mistakes)  # which come first: they show without a cluster
+        raise
+    refuse(file, mistakes + obstacles)
     rows = [_row(change, now, prune) for change in changes]
+    for row in (row for row in rows if not row["next"] and row["active"]):
+        click.echo(f"note: {row['name']} fires no more: its times are past", err=True)
     if not as_json:
         for row in rows:
             click.echo(_line(row["action"], row["name"], row["next"]))
@@ -66,6 +74,7 @@ def _row(change: Any, now: datetime, prune: bool) -> dict[str, Any]:
     return {
         "action": action,
         "name": change.name,
+        "active": not paused,
         "next": [f"{t:%Y-%m-%d %H:%M:%S}Z" for t in fires],
     }
 

@@ -9,11 +9,11 @@ from datetime import datetime
 
 from aegan.config import Config
 from aegan.config_file import load_config
-from aegan.errors import ConfigError
-from aegan_pipelines import submission
+from aegan.errors import AeganError, ConfigError
+from aegan_pipelines import schedule_parameters, submission
 from aegan_pipelines.connection import Context
 from aegan_pipelines.rest import Json
-from aegan_pipelines.schedule_file import PINNED, Schedule, ScheduleFile
+from aegan_pipelines.schedule_file import LATEST, PINNED, Schedule, ScheduleFile
 
 
 @dataclass(frozen=True)
@@ -38,20 +38,43 @@ class Wanted:
         return submission.version_name(self.package)
 
 
-def prepare(schedule: Schedule, group: str, context: Context, now: datetime) -> Wanted:
+def prepare_all(
+    file: ScheduleFile, context: Context, now: datetime
+) -> tuple[list[Wanted], list[AeganError]]:
+    """The schedules of a file that can be compiled, and all mistakes that show without a cluster."""
+    wanted, mistakes = [], list(file.mistakes)
+    for schedule in file.schedules:
+        wrong: list[AeganError] = []
+        root = schedule.root or context.root or ""
+        if not root.startswith(("gs://", "/")):
+            wrong.append(
+                ConfigError(
+                    f"no root that pods can reach, received {root!r}: expected root: gs://bucket/path in"
+                    " the schedule, --root, or `root` of the context file"
+                )
+            )
+        try:
+            want = prepare(schedule, file.group, root, context, now)
+        except AeganError as error:
+            wrong.append(error)
+        else:
+            wanted.append(want)
+            if schedule.version in (PINNED, LATEST):
+                declared = schedule_parameters.of_package(want.package)
+                wrong += schedule_parameters.mistakes(declared, schedule.parameters, want.config)
+        mistakes += [ConfigError(f"{schedule.name}: {error}") for error in wrong]
+    return wanted, mistakes
+
+
+def prepare(schedule: Schedule, group: str, root: str, context: Context, now: datetime) -> Wanted:
     """Compile and fingerprint; reaches nothing.
 
     Raises:
-        ConfigError: its configuration is wrong, or no root is known.
+        AeganError: its configuration is wrong, or its package too large.
     """
     config = load_config(schedule.config, schedule.set)
-    root = schedule.root or context.root or ""
-    if not root.startswith(("gs://", "/")):
-        raise ConfigError(
-            f"schedule {schedule.name}: no root that pods can reach: expected root: gs://bucket/path"
-            " in the schedule, --root, or `root` of the context file"
-        )
     package = submission.compiled(config)
+    submission.check_size(package)
     version = submission.version_name(package) if schedule.version == PINNED else schedule.version
     body: Json = {
         "display_name": schedule.name,
@@ -69,6 +92,9 @@ def prepare(schedule: Schedule, group: str, context: Context, now: datetime) -> 
     return Wanted(schedule, config, version, package, body | {"description": mark}, mark)
 
 
-def prepare_all(file: ScheduleFile, context: Context, now: datetime) -> list[Wanted]:
-    """All schedules of a file; the first that is wrong ends it, before anything was changed."""
-    return [prepare(schedule, file.group, context, now) for schedule in file.schedules]
+def missing_version(want: Wanted) -> ConfigError:
+    """The server has no version of the name that a schedule gives."""
+    return ConfigError(
+        f"{want.schedule.name}: {want.pipeline} has no version named {want.version!r}; expected pinned,"
+        " latest, or a version's name"
+    )

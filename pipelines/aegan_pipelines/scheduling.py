@@ -14,11 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from aegan.errors import AeganError, ConfigError
 from aegan_pipelines import cluster, submission
 from aegan_pipelines.connection import Context
 from aegan_pipelines.rest import Api, Json
-from aegan_pipelines.schedule_entries import Wanted
+from aegan_pipelines.schedule_entries import Wanted, missing_version
 from aegan_pipelines.schedule_file import LATEST, PINNED
 from aegan_pipelines.schedule_versions import Standing, look_up, make_newest
 from aegan_pipelines.scheduled import ENABLED, delete, existing, group_of, set_enabled
@@ -60,23 +59,14 @@ def plan(
 ) -> list[Change]:
     """What is to be done; schedules of the group that the file does not name come last.
 
-    Raises:
-        AeganError: a name is taken by a schedule that is not ours, or two schedules want different
-            configurations to be the latest of one pipeline.
+    What stands in its way is told by `schedule_obstacles`.
     """
-    _check_latest(wanted)
     changes = []
     named = set()
     for want in wanted:
         name = want.schedule.name
         named.add(name)
-        same = [item for item in there if item.get("display_name") == name]
-        foreign = [item for item in same if group_of(item) != group]
-        if foreign:
-            raise AeganError(
-                f"there is a schedule {name} that this file did not make"
-                f" ({foreign[0]['recurring_run_id']}); delete it, or choose another name or group"
-            )
+        same = [i for i in there if i.get("display_name") == name and group_of(i) == group]
         right = [item for item in same if _is_right(item, want, stand[name])]
         # An active one is kept in place of its paused twin, so that no time is missed.
         right.sort(key=lambda item: (item.get("status") != ENABLED, str(item.get("created_at"))))
@@ -88,18 +78,6 @@ def plan(
         if group_of(item) == group and item.get("display_name") not in named:
             changes.append(Change("orphan", str(item["display_name"]), stale=[item]))
     return changes
-
-
-def _check_latest(wanted: list[Wanted]) -> None:
-    first: dict[str, Wanted] = {}
-    for want in (want for want in wanted if want.version == LATEST):
-        other = first.setdefault(want.pipeline, want)
-        if other.digest != want.digest:
-            raise ConfigError(
-                f"schedules {other.schedule.name} and {want.schedule.name}: both run the latest version"
-                f" of {want.pipeline}, which can be one configuration only; give them the same config"
-                " and set, pin one, or name its configuration otherwise"
-            )
 
 
 def _is_right(item: Json, want: Wanted, standing: Standing) -> bool:
@@ -172,11 +150,8 @@ def _create_paused(api: Api, change: Change, want: Wanted, context: Context) -> 
     if want.version != LATEST:
         path = f"/pipelines/{pipeline_id}/versions"
         version = cluster.find(api, path, "pipeline_versions", want.version)
-        if version is None:
-            raise ConfigError(
-                f"schedule {want.schedule.name}: aegan-{want.config.name} has no version named"
-                f" {want.version!r}; expected pinned, latest, or a version's name"
-            )
+        if version is None:  # it was there when the plan was made
+            raise missing_version(want)
         reference["pipeline_version_id"] = version["pipeline_version_id"]
     experiment = cluster.ensure_experiment(api, context.experiment or want.config.name, namespace)
     made = {

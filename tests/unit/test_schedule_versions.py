@@ -94,7 +94,7 @@ def test_a_pinned_version_that_was_deleted_is_uploaded_and_pinned_again(
 def test_two_cannot_want_different_latest_versions(kfp_server: KfpServer, tmp_path: Path) -> None:
     one, two = {"name": "a", "version": "latest"}, {"name": "b", "version": "latest"}
     assert apply(kfp_server, write(tmp_path, one, two)) == ["create", "create"]
-    with pytest.raises(ConfigError, match="schedules a and b: both run the latest version of"):
+    with pytest.raises(ConfigError, match="b: it and a both run the latest version of aegan-tiny"):
         apply(kfp_server, write(tmp_path, one, two | {"set": ["seed=9"]}))
     with pytest.raises(ConfigError, match="has no version named 'v7'"):
         apply(kfp_server, write(tmp_path, {"name": "x", "version": "v7"}))

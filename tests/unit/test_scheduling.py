@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aegan_pipelines.cli import main
-from aegan_pipelines.schedule_file import read_schedules
-from click.testing import CliRunner, Result
 
-from aegan.errors import AeganError, ConfigError
+from aegan.errors import AeganError
 from tests.kfp_server import KfpServer
-from tests.schedules import Killed, apply, killed_at, there, write
+from tests.schedules import Killed, apply, command, killed_at, there, write
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
 
@@ -86,34 +82,6 @@ def test_a_replaced_schedules_runs_live_on(kfp_server: KfpServer, tmp_path: Path
     assert run is not None
     apply(kfp_server, write(tmp_path, {"name": "a", "cron": "0 4 * * *"}))
     assert kfp_server.runs.items[run["run_id"]]["state"] == "PENDING"
-
-
-@pytest.mark.parametrize(
-    ("entry", "message"),
-    [
-        ({"name": "A!"}, "schedules.0.name: String should match pattern"),
-        ({"name": "a", "every": "6h"}, "give `cron` or `every`, one of them"),
-        ({"name": "a", "cron": "0 25 * * *"}, "is no hour"),
-        ({"name": "a", "timezone": "Mars"}, "no time zone named 'Mars'"),
-        ({"name": "a", "concurrency": 11}, "less than or equal to 10, received 11"),
-        ({"name": "a", "crom": "x"}, "schedules.0.crom: no such setting; expected of name, config"),
-        ({"name": "a", "start": "2030-01-01T00:00:00"}, "a time needs its zone"),
-        ({"name": "a", "parameters": {"root": "x"}}, "give config and root beside"),
-    ],
-)
-def test_mistakes_are_told_before_anything_is_reached(
-    tmp_path: Path, entry: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(ConfigError) as caught:
-        read_schedules(write(tmp_path, entry))
-    assert message in str(caught.value)
-
-
-def command(server: KfpServer, *arguments: str) -> Result:
-    environment = {"AEGAN_HOST": server.url, "AEGAN_CONTEXT": "/dev/null"}
-    done = CliRunner().invoke(main, ["schedule", *arguments], env=environment)
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.output
-    return done
 
 
 def test_the_commands(kfp_server: KfpServer, tmp_path: Path) -> None:
