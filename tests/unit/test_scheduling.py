@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,23 @@ def test_a_replaced_schedules_runs_live_on(kfp_server: KfpServer, tmp_path: Path
     assert run is not None
     apply(kfp_server, write(tmp_path, {"name": "a", "cron": "0 4 * * *"}))
     assert kfp_server.runs.items[run["run_id"]]["state"] == "PENDING"
+
+
+def test_the_next_times_of_an_interval_stay_what_they_are(
+    kfp_server: KfpServer, tmp_path: Path
+) -> None:
+    path = str(write(tmp_path, {"name": "often", "cron": None, "every": "6h"}))
+    root = ("--root", "gs://bucket/root")
+    command(kfp_server, "apply", path, *root)
+    (item,) = kfp_server.recurring.items.values()
+    made = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=20)
+    item["created_at"] = f"{made:%Y-%m-%dT%H:%M:%SZ}"
+    expected = [f"{made + timedelta(hours=h):%Y-%m-%d %H:%M:%S}Z" for h in (24, 30, 36)]
+    assert json.loads(command(kfp_server, "list", "--json").stdout)[0]["next"] == expected
+    again = json.loads(command(kfp_server, "apply", path, *root, "--json").stdout)
+    assert again == [{"action": "nothing", "name": "often", "active": True, "next": expected}]
+    item["trigger"] = {"cron_schedule": {"cron": "@daily"}}  # of somebody else
+    assert command(kfp_server, "list").stdout == "active    often\n"
 
 
 def test_the_commands(kfp_server: KfpServer, tmp_path: Path) -> None:
