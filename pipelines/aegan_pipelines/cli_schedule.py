@@ -52,8 +52,9 @@ def apply(file: Path, dry_run: bool, prune: bool, as_json: bool, **options: str 
         raise
     refuse(file, mistakes + obstacles)
     rows = [_row(change, now, prune) for change in changes]
-    for row in (row for row in rows if not row["next"] and row["active"]):
-        click.echo(f"note: {row['name']} fires no more: its times are past", err=True)
+    for change, row in zip(changes, rows, strict=True):
+        if change.wanted and not change.wanted.schedule.paused and not row["next"]:
+            click.echo(f"note: {change.name} fires no more: its times are past", err=True)
     if not as_json:
         for row in rows:
             click.echo(_line(row["action"], row["name"], row["next"]))
@@ -75,7 +76,6 @@ def _row(change: Any, now: datetime, prune: bool) -> dict[str, Any]:
     return {
         "action": action,
         "name": change.name,
-        "active": not paused,
         "next": [f"{t:%Y-%m-%d %H:%M:%S}Z" for t in fires],
     }
 

@@ -122,7 +122,10 @@ def carry_out(api: Api, changes: list[Change], context: Context, *, prune: bool 
 
 
 def _upload(api: Api, wanted: list[Wanted], context: Context) -> None:
-    """Those that are pinned go first: what is uploaded last is what `latest` means."""
+    """Those that are pinned go first: what is uploaded last is what `latest` means.
+
+    One of `latest` that fires between two uploads runs what was uploaded until then.
+    """
     namespace = context.namespace or ""
     for want in (want for want in wanted if want.schedule.version == PINNED):
         submission.upload_package(api, want.config, want.package, namespace)

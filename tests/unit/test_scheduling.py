@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aegan_pipelines.credentials import Credentials
+from aegan_pipelines.rest import Api
 
 from aegan.errors import AeganError
 from tests.kfp_server import KfpServer
-from tests.schedules import Killed, apply, command, killed_at, there, write
+from tests.schedules import CONTEXT, Killed, apply, command, killed_at, there, write
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
 
@@ -44,6 +47,107 @@ def test_changes_pauses_and_orphans(kfp_server: KfpServer, tmp_path: Path) -> No
     assert apply(kfp_server, write(tmp_path, {"name": "other"}, group="others")) == ["create"]
     with pytest.raises(AeganError, match="a schedule other that this file did not make"):
         apply(kfp_server, write(tmp_path, {"name": "other"}))
+
+
+EVERY_FIELD = {
+    "name": "a",
+    "cron": "30 4 * * mon",
+    "timezone": "Asia/Kolkata",
+    "start": "2040-01-01T05:30:00+05:30",
+    "end": "2041-01-01T00:00:00Z",
+    "concurrency": 3,
+    "catch_up": True,
+    "paused": True,
+    "root": "/mnt/aegan",
+    "parameters": {"accelerator_count": "2", "fresh": "x"},
+}
+
+
+def test_every_field_arrives_at_the_server(kfp_server: KfpServer, tmp_path: Path) -> None:
+    apply(kfp_server, write(tmp_path, EVERY_FIELD))
+    (identity,) = kfp_server.recurring.items
+    stored = Api(kfp_server.url, Credentials()).get(f"/recurringruns/{identity}")
+    assert stored["trigger"] == {
+        "cron_schedule": {
+            "cron": "0 0 23 * * 0",
+            "start_time": "2040-01-01T00:00:00Z",
+            "end_time": "2041-01-01T00:00:00Z",
+        }
+    }
+    assert stored["max_concurrency"] == "3"
+    assert stored["no_catchup"] is False
+    assert stored["status"] == "DISABLED"
+    given = {"accelerator_count": "2", "fresh": "x"}
+    assert stored["runtime_config"] == {"parameters": {"root": "/mnt/aegan"} | given}
+    reference = stored["pipeline_version_reference"]
+    version = kfp_server.pipelines.versions[reference["pipeline_version_id"]]
+    assert version["pipeline_id"] == reference["pipeline_id"]
+    pipeline = kfp_server.pipelines.items[reference["pipeline_id"]]
+    assert pipeline["display_name"] == "aegan-tiny"
+    experiment = kfp_server.experiments.items[stored["experiment_id"]]
+    assert experiment["display_name"] == "tiny"
+
+
+def test_an_interval_arrives_with_its_bounds_and_the_defaults_are_those_of_the_guide(
+    kfp_server: KfpServer, tmp_path: Path
+) -> None:
+    bounds = {"start": "2040-01-01T00:00:00Z", "end": "2041-01-01T00:00:00Z"}
+    apply(kfp_server, write(tmp_path, {"name": "a", "cron": None, "every": "2d"} | bounds))
+    (stored,) = kfp_server.recurring.items.values()
+    assert stored["trigger"] == {
+        "periodic_schedule": {
+            "interval_second": "172800",
+            "start_time": bounds["start"],
+            "end_time": bounds["end"],
+        }
+    }
+    assert (stored["max_concurrency"], stored["no_catchup"]) == ("1", True)
+    assert stored["status"] == "ENABLED"
+    assert stored["runtime_config"] == {"parameters": {"root": CONTEXT.root}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cron": "31 4 * * mon"},
+        {"timezone": "UTC"},
+        {"start": "2040-01-02T00:00:00Z"},
+        {"end": "2042-01-01T00:00:00Z"},
+        {"concurrency": 2},
+        {"catch_up": False},
+        {"root": "/mnt/other"},
+        {"parameters": {"accelerator_count": "4", "fresh": "x"}},
+        {"set": ["seed=9"]},
+        {"version": "latest"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_change_of_any_field_replaces_the_schedule_once(
+    kfp_server: KfpServer, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    apply(kfp_server, write(tmp_path, EVERY_FIELD))
+    changed = write(tmp_path, EVERY_FIELD | change)
+    assert apply(kfp_server, changed) == ["replace"]
+    assert apply(kfp_server, changed) == ["nothing"]
+    assert apply(kfp_server, write(tmp_path, EVERY_FIELD | change | {"paused": False})) == [
+        "enable"
+    ]
+
+
+def test_each_firing_gets_the_schedules_parameters_and_no_more_runs_than_it_may(
+    kfp_server: KfpServer, tmp_path: Path
+) -> None:
+    kfp_server.runs.executes = False
+    apply(kfp_server, write(tmp_path, EVERY_FIELD | {"paused": False}))
+    (identity,) = kfp_server.recurring.items
+    runs = [kfp_server.recurring.fire(identity) for _ in range(4)]
+    assert [run is None for run in runs] == [False, False, False, True]
+    parameters = {"root": "/mnt/aegan", "accelerator_count": "2", "fresh": "x"}
+    for run in runs[:3]:
+        assert run is not None
+        assert run["runtime_config"]["parameters"] == parameters
+    triggered = command(kfp_server, "trigger", "a").stdout.splitlines()[0]
+    assert kfp_server.runs.items[triggered]["runtime_config"]["parameters"] == parameters
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before-the-call", "after-the-call"])
@@ -97,7 +201,7 @@ def test_the_next_times_of_an_interval_stay_what_they_are(
     expected = [f"{made + timedelta(hours=h):%Y-%m-%d %H:%M:%S}Z" for h in (24, 30, 36)]
     assert json.loads(command(kfp_server, "list", "--json").stdout)[0]["next"] == expected
     again = json.loads(command(kfp_server, "apply", path, *root, "--json").stdout)
-    assert again == [{"action": "nothing", "name": "often", "active": True, "next": expected}]
+    assert again == [{"action": "nothing", "name": "often", "next": expected}]
     item["trigger"] = {"cron_schedule": {"cron": "@daily"}}  # of somebody else
     assert command(kfp_server, "list").stdout == "active    often\n"
 
