@@ -143,7 +143,10 @@ def _set_enabled(name: str, enabled: bool, options: dict[str, str | None]) -> No
 
     api, context = open_cluster(options)
     found = scheduled.named(scheduled.existing(api, context.namespace or ""), name)
-    for item in found[-1:] if enabled else found:  # two are never active
+    if enabled:  # two are never active: an application that was killed may have left two
+        is_active = any(item.get("status") == scheduled.ENABLED for item in found)
+        found = [] if is_active else found[-1:]
+    for item in found:
         scheduled.set_enabled(api, item, enabled)
     click.echo(f"{name} is {'active' if enabled else 'paused'}")
 

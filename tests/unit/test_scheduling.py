@@ -238,3 +238,13 @@ def test_the_commands(kfp_server: KfpServer, tmp_path: Path) -> None:
     )
     no_root = command(kfp_server, "apply", path)
     assert (no_root.exit_code, "no root that pods can reach" in no_root.stderr) == (1, True)
+
+
+def test_what_a_killed_application_left_is_not_made_active_twice(
+    kfp_server: KfpServer, tmp_path: Path
+) -> None:
+    apply(kfp_server, write(tmp_path, {"name": "a"}))
+    (item,) = kfp_server.recurring.items.values()
+    kfp_server.recurring.items["twin"] = item | {"recurring_run_id": "twin", "status": "DISABLED"}
+    assert command(kfp_server, "resume", "a").stdout == "a is active\n"
+    assert kfp_server.recurring.items["twin"]["status"] == "DISABLED"
