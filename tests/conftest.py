@@ -139,3 +139,20 @@ def kfp_server() -> Iterator[KfpServer]:
 
     with KfpServer() as running:
         yield running
+
+
+@pytest.fixture
+def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiling takes most of the time in tests of schedules, and is tested elsewhere."""
+    from aegan_pipelines import submission
+
+    cache: dict[str, bytes] = {}
+    compiled = submission.compiled
+
+    def cached(config: Any) -> bytes:
+        key = config.to_json()
+        if key not in cache:
+            cache[key] = compiled(config)
+        return cache[key]
+
+    monkeypatch.setattr(submission, "compiled", cached)
