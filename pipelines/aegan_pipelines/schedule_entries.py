@@ -12,6 +12,7 @@ from aegan.config_file import load_config
 from aegan.errors import AeganError, ConfigError
 from aegan_pipelines import schedule_parameters, submission
 from aegan_pipelines.connection import Context
+from aegan_pipelines.platforms import check_root
 from aegan_pipelines.rest import Json
 from aegan_pipelines.schedule_file import LATEST, PINNED, Schedule, ScheduleFile
 
@@ -59,6 +60,11 @@ def prepare_all(
             wrong.append(error)
         else:
             wanted.append(want)
+            if root.startswith("/"):
+                try:
+                    check_root(want.config, root)
+                except ConfigError as error:
+                    wrong.append(error)
             if schedule.version in (PINNED, LATEST):
                 declared = schedule_parameters.of_package(want.package)
                 wrong += schedule_parameters.mistakes(declared, schedule.parameters, want.config)

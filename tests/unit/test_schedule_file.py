@@ -51,6 +51,7 @@ def told(path: Path, context: Context = CONTEXT) -> str:
         ({"name": "a", "config": "nothing"}, "a: no preset named 'nothing'"),
         ({"name": "a", "set": ["gan.steps=x"]}, "gan.steps: "),
         ({"name": "a", "root": "runs"}, "a: no root that pods can reach, received 'runs'"),
+        ({"name": "a", "root": "/mnt/aegan"}, "a: --root /mnt/aegan: no volume is mounted there"),
         (
             {"name": "a", "parameters": {"accelerator_cont": "1"}},
             "a: parameters.accelerator_cont: no such parameter; expected one of accelerator,",

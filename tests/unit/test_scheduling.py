@@ -58,7 +58,7 @@ EVERY_FIELD = {
     "concurrency": 3,
     "catch_up": True,
     "paused": True,
-    "root": "/mnt/aegan",
+    "root": "gs://other/aegan",
     "parameters": {"accelerator_count": "2", "fresh": "x"},
 }
 
@@ -78,7 +78,7 @@ def test_every_field_arrives_at_the_server(kfp_server: KfpServer, tmp_path: Path
     assert stored["no_catchup"] is False
     assert stored["status"] == "DISABLED"
     given = {"accelerator_count": "2", "fresh": "x"}
-    assert stored["runtime_config"] == {"parameters": {"root": "/mnt/aegan"} | given}
+    assert stored["runtime_config"] == {"parameters": {"root": "gs://other/aegan"} | given}
     reference = stored["pipeline_version_reference"]
     version = kfp_server.pipelines.versions[reference["pipeline_version_id"]]
     assert version["pipeline_id"] == reference["pipeline_id"]
@@ -115,7 +115,7 @@ def test_an_interval_arrives_with_its_bounds_and_the_defaults_are_those_of_the_g
         {"end": "2042-01-01T00:00:00Z"},
         {"concurrency": 2},
         {"catch_up": False},
-        {"root": "/mnt/other"},
+        {"root": "gs://another/aegan"},
         {"parameters": {"accelerator_count": "4", "fresh": "x"}},
         {"set": ["seed=9"]},
         {"version": "latest"},
@@ -142,7 +142,7 @@ def test_each_firing_gets_the_schedules_parameters_and_no_more_runs_than_it_may(
     (identity,) = kfp_server.recurring.items
     runs = [kfp_server.recurring.fire(identity) for _ in range(4)]
     assert [run is None for run in runs] == [False, False, False, True]
-    parameters = {"root": "/mnt/aegan", "accelerator_count": "2", "fresh": "x"}
+    parameters = {"root": "gs://other/aegan", "accelerator_count": "2", "fresh": "x"}
     for run in runs[:3]:
         assert run is not None
         assert run["runtime_config"]["parameters"] == parameters
