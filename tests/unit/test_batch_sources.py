@@ -168,6 +168,8 @@ def test_columns_are_chosen_by_name_in_any_order_or_by_range(tmp_path: Path) -> 
         (("p1", "p2", "no"), "no column named 'no'; expected some of name, p0"),
         (("name", "p1", "p2"), "the column 'name' is string: expected numbers"),
         (("p1:p9",), "9 numbers in a row"),
+        (("p1", "p2", "p1"), "--columns names p1 more than once"),
+        (("p1:p2", "p2"), "--columns names p2 more than once: expected each column once"),
     ],
 )
 def test_columns_that_make_no_example_are_refused(

@@ -127,6 +127,11 @@ def choose(
         raise DataError(
             f"{path}: the column {texts[0]!r} is {schema.field(texts[0]).type}: expected numbers"
         )
+    if twice := sorted({name for name in columns if columns.count(name) > 1}):
+        raise DataError(
+            f"{path}: --columns names {_listed(twice)} more than once: expected each column once; mind"
+            " that FIRST:LAST holds all from one to the other"
+        )
     names = columns or [name for name, width in widths.items() if width]
     received, expected = sum(widths[name] for name in names), math.prod(shape)
     if received != expected:
