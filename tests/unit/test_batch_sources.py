@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -350,6 +354,42 @@ def test_an_unreadable_image_is_named(tmp_path: Path) -> None:
         (folder / "b.jpg").write_bytes(damaged)
         with pytest.raises(DataError, match=r"b.jpg \(row 1\): not a readable image"):
             list(opened(folder).blocks(0, [2]))
+
+
+@contextlib.contextmanager
+def of_nobody() -> Iterator[None]:
+    """With the rights of a user to whom nothing belongs; root may read everything."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+
+
+@pytest.mark.parametrize("forbidden", ["deep/b.png", "deep", ""])
+def test_an_image_or_a_folder_that_may_not_be_read_is_named(forbidden: str) -> None:
+    with tempfile.TemporaryDirectory() as place:  # pytest's own folders are closed to others
+        folder = Path(place)
+        folder.chmod(0o755)
+        for name in ("a.png", "deep/b.png"):
+            save((folder / name).parent, Path(name).name, Image.new("L", (8, 8)))
+        (folder / forbidden).chmod(0)
+        named = rf"cannot read {folder / forbidden}/?\w*: Permission denied; get the right to read"
+        with of_nobody(), pytest.raises(DataError, match=named):
+            opened(folder).digest()
+        (folder / forbidden).chmod(0o755)
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "csv", "parquet", "png"])
+def test_a_file_that_the_system_does_not_give_is_named(kind: str, tmp_path: Path) -> None:
+    """As /proc/self/mem does: it can be opened, and reading it fails."""
+    path = tmp_path / f"x.{kind}"
+    path.symlink_to("/proc/self/mem")
+    with pytest.raises(DataError, match=rf"x\.{kind}: (Input/output error|not a readable)"):
+        opened(tmp_path if kind == "png" else path).digest()
 
 
 def test_colours_palettes_and_deep_greys_are_read(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from aegan.batch.arrow import pyarrow
-from aegan.batch.source import Array, Block
-from aegan.digests import sha256
+from aegan.batch.source import Array, Block, digest_of
 from aegan.errors import DataError
 
 READ_AT_ONCE = 8192  # rows of a Parquet file, of which blocks are made
@@ -44,7 +43,7 @@ class Table:
 
     def digest(self) -> str:
         """SHA-256 of the file."""
-        return sha256(self.path)
+        return digest_of(self.path)
 
     def blocks(self, first: int, sizes: Iterable[int]) -> Iterator[Block]:
         """See `Source`."""
