@@ -115,9 +115,44 @@ def heed_signals() -> None:
 
 
 @pytest.fixture
+def no_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No cluster, address, credentials or context file of whoever runs the tests."""
+    for name in list(os.environ):
+        if name.startswith(("AEGAN_", "KF_PIPELINES", "KUBERNETES_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def context_file(text: str, mode: int = 0o600) -> Path:
+    """The context file of the home folder, written."""
+    path = Path.home() / ".config" / "aegan" / "context.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+@pytest.fixture
 def kfp_server() -> Iterator[KfpServer]:
     """A double of the Kubeflow Pipelines API server that executes what it is given."""
     from tests.kfp_server import KfpServer
 
     with KfpServer() as running:
         yield running
+
+
+@pytest.fixture
+def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiling takes most of the time in tests of schedules, and is tested elsewhere."""
+    from aegan_pipelines import submission
+
+    cache: dict[str, bytes] = {}
+    compiled = submission.compiled
+
+    def cached(config: Any) -> bytes:
+        key = config.to_json()
+        if key not in cache:
+            cache[key] = compiled(config)
+        return cache[key]
+
+    monkeypatch.setattr(submission, "compiled", cached)

@@ -38,7 +38,8 @@ FAULTS: list[Iterator[str]] = []
 LISTING_FAULTS: list[Iterator[str]] = []
 """The same for requests that list objects, which FAULTS leaves alone."""
 
-SLOW_SECONDS = 2.0
+SLOW_SECONDS = 1.2
+"""A little longer than the tests' time-outs: all others wait meanwhile."""
 
 
 def _strict(original: Handler) -> Handler:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -29,14 +30,20 @@ class Loopback:
         delay: seconds before each answer.
     """
 
-    def __init__(self, routes: dict[str, Answer | Callable[[Any], Answer]]):
+    def __init__(
+        self,
+        routes: dict[str, Answer | Callable[[Any], Answer]],
+        tls: ssl.SSLContext | None = None,
+    ):
         self.routes = routes
         self.requests: list[tuple[str, str, dict[str, str], Any]] = []
         self.headers: dict[str, str] = {}
         self.delay = 0.0
         self._server = _Server(("127.0.0.1", 0), self._handler())
         self.address = f"127.0.0.1:{self._server.server_address[1]}"
-        self.url = f"http://{self.address}"
+        self.url = f"http{'' if tls is None else 's'}://{self.address}"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         outer = self

@@ -51,10 +51,10 @@ def age_holds(root: str, name: str = "m") -> None:
 
 
 def key_pair(
-    path: Path, curve: Any = ec.SECP256R1, password: bytes | None = None
+    path: Path, curve: Any = ec.SECP256R1, password: bytes | None = None, key: Any = None
 ) -> tuple[Path, Path]:
-    """Paths of a new private and public key."""
-    key = ec.generate_private_key(curve())
+    """Paths of a new private and public key, or of one that is given."""
+    key = key or ec.generate_private_key(curve())
     encryption: Any = (
         serialization.BestAvailableEncryption(password)
         if password

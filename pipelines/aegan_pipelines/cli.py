@@ -18,6 +18,7 @@ from aegan_pipelines.cli_batch import encode, reconstruct, score
 from aegan_pipelines.cli_cluster import submit
 from aegan_pipelines.cli_compile import compile_
 from aegan_pipelines.cli_models import models
+from aegan_pipelines.cli_options import INTERRUPTED
 from aegan_pipelines.cli_run import run
 from aegan_pipelines.cli_runs import runs
 from aegan_pipelines.cli_sample import sample
@@ -29,7 +30,7 @@ from aegan_pipelines.doctor.command import doctor
 
 
 class _Group(click.Group):
-    """Turns expected errors into one message and an exit code of 1."""
+    """Turns expected errors into one message and an exit code of 1, Ctrl-C into one of 130."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -37,6 +38,9 @@ class _Group(click.Group):
         except AeganError as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(1)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            sys.exit(INTERRUPTED)
         except BrokenPipeError:  # `aegan … | head` closed early
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for the interpreter's last flush)
             sys.exit(1)

@@ -71,12 +71,13 @@ def _run(model: str, request: object) -> int:
     from rich.console import Console
 
     import aegan
-    from aegan.batch.run import Request, run
+    from aegan.batch.run import Request, check_places, run
     from aegan.narration import INTERVAL_VARIABLE
     from aegan_pipelines.display import shown
     from aegan_pipelines.quiet import quiet_stderr
 
     assert isinstance(request, Request)
+    check_places(request)  # before a model is fetched
     console = Console(stderr=True)
     if console.is_terminal:
         os.environ.setdefault(INTERVAL_VARIABLE, "0.5")

@@ -30,18 +30,6 @@ def open_cluster(options: dict[str, str | None]) -> tuple[Any, Any]:
     return api, in_namespace(context, check_server(api))
 
 
-def cluster_root(given: str | None, context: Any) -> str:
-    """The root of a run, as its pods see it."""
-    root = str(given or context.root or "")
-    if not root.startswith(("gs://", "/")):
-        what = f"--root {root}: pods do not share your folder;" if root else "no root was given:"
-        raise click.UsageError(
-            f"{what} expected --root gs://bucket/path, or the absolute path of a volume that every"
-            " step mounts"
-        )
-    return root
-
-
 @click.command()
 @config_options
 @click.option("--root", help="gs:// path for all outputs (or `root` of the context file).")
@@ -96,14 +84,21 @@ def start(
         as_json: for programs.
         sweep: trials, metric and parallelism, to run a sweep.
     """
+    from aegan_pipelines.platforms import check_root
+
     api, context = open_cluster(options)
-    root = cluster_root(root, context)
+    root = check_root(settings, root or context.root)
     note_local_source(settings.data.source)
     try:
         from aegan_pipelines import submission
 
         sweeping = None if sweep is None else submission.compiled_sweep(settings, *sweep)
         done = submission.submit(api, settings, root, context, fresh=fresh, sweep=sweeping)
+    except KeyboardInterrupt:
+        click.echo(
+            "the server had not answered: a run may have begun, see `aegan runs list`", err=True
+        )
+        raise
     except ImportError as error:
         raise missing("submitting pipelines", "pipelines", error) from None
     package = done.package

@@ -39,14 +39,11 @@ def compile_(
         raise click.UsageError(f"-o {output}: expected a name ending in .yaml")
     try:
         from aegan_pipelines.pipeline import compile_package
-        from aegan_pipelines.platforms import notes
+        from aegan_pipelines.platforms import check_root, notes
     except ImportError as error:
         raise missing("compiling pipelines", "pipelines", error) from None
-    if root is not None and not root.startswith(("gs://", "/")):
-        raise click.UsageError(
-            f"--root {root}: pods do not share your folder; expected gs://bucket/path, or the absolute"
-            " path of a volume that every step mounts"
-        )
+    if root is not None and platform == "kubeflow":
+        check_root(settings, root)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         compile_package(settings, output, root, platform)

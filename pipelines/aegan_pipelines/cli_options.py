@@ -28,16 +28,18 @@ def exit_code(status: str) -> int:
     return {"published": 0, "rejected": 3}.get(status, 1)
 
 
+overrides_option = click.option(
+    "--set",
+    "overrides",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Override a setting, e.g. gan.steps=500.",
+)
+
+
 def config_options(command: Command) -> Command:
     """The argument CONFIG and the option --set, as `config` and `overrides`."""
-    command = click.argument("config", metavar="CONFIG|PRESET")(command)
-    return click.option(
-        "--set",
-        "overrides",
-        metavar="KEY=VALUE",
-        multiple=True,
-        help="Override a setting, e.g. gan.steps=500.",
-    )(command)
+    return overrides_option(click.argument("config", metavar="CONFIG|PRESET")(command))
 
 
 def connection_options(command: Command) -> Command:

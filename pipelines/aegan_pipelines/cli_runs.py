@@ -64,36 +64,39 @@ def logs(run_id: str, as_json: bool, **options: str | None) -> None:
     api, context = open_cluster(options)
     run = cluster.get_run(api, run_id)
     given = cluster.effective_parameters(api, run)
-    lines = details_of(given, run_id, lambda *_: None).logs()
-    if as_json:
-        keys = ("stage", "at", "event", "text")
-        click.echo(json.dumps([dict(zip(keys, line, strict=True)) for line in lines], indent=2))
-        return
-    for stage, at, event, text in lines:
-        click.echo(f"{at[:19]}  {stage:<18}{event:<9}{text}".rstrip())
-    where = f" -n {context.namespace}" if context.namespace else ""
-    click.echo(
-        f"the pods' own logs: kubectl logs{where} -l pipeline/runid={run_id} -c main --tail=-1",
-        err=True,
-    )
+    where = context.namespace or "kubeflow"  # where one that has a single user keeps its runs
+    pods = f"kubectl logs -n {where} -l pipeline/runid={run_id} -c main --tail=-1"
+    try:
+        lines = details_of(given, run_id, lambda *_: None).logs()
+        if as_json:
+            keys = ("stage", "at", "event", "text")
+            click.echo(json.dumps([dict(zip(keys, line, strict=True)) for line in lines], indent=2))
+        for stage, at, event, text in () if as_json else lines:
+            click.echo(f"{at[:19]}  {stage:<18}{event:<9}{text}".rstrip())
+    finally:
+        click.echo(f"the pods' own logs: {pods}", err=True)
 
 
 @runs.command()
 @click.argument("run_id")
+@json_option
 @connection_options
-def cancel(run_id: str, **options: str | None) -> None:
+def cancel(run_id: str, as_json: bool, **options: str | None) -> None:
     """End a run. What its stages finished, and their checkpoints, stay."""
     from aegan_pipelines import cluster
 
     api, _ = open_cluster(options)
-    click.echo(f"{run_id} is {cluster.cancel_run(api, run_id)}")
+    state = cluster.cancel_run(api, run_id)
+    facts = {"run_id": run_id, "state": state}
+    click.echo(json.dumps(facts, indent=2) if as_json else f"{run_id} is {state}")
 
 
 @runs.command()
 @click.argument("run_id")
 @click.option("--follow", is_flag=True, help="Wait, and show stages, retries and progress.")
+@json_option
 @connection_options
-def resume(run_id: str, follow: bool, **options: str | None) -> None:
+def resume(run_id: str, follow: bool, as_json: bool, **options: str | None) -> None:
     """Go on with a run that failed or was cancelled, if need be as a new run."""
     from aegan_pipelines import cluster, submission
 
@@ -103,7 +106,10 @@ def resume(run_id: str, follow: bool, **options: str | None) -> None:
         click.echo(
             "the server cannot go on with this run: a new one does, with its parameters", err=True
         )
-    click.echo(f"{going}\n{cluster.link(api, going)}")
+    facts = {"run_id": going, "link": cluster.link(api, going), "is_new": is_new}
     if follow:
+        click.echo(f"run {going}  {facts['link']}", err=True)
         given = cluster.effective_parameters(api, cluster.get_run(api, going))
-        finish(api, going, str(given.get("root", "")), quiet=False, facts=None)
+        root = str(given.get("root", ""))
+        finish(api, going, root, quiet=False, facts=facts if as_json else None)
+    click.echo(json.dumps(facts, indent=2) if as_json else f"{going}\n{facts['link']}")

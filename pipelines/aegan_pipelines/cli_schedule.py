@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from aegan.errors import AeganError, ConfigError
 from aegan_pipelines.cli_cluster import open_cluster
 from aegan_pipelines.cli_options import connection_options, json_option, missing
 
@@ -30,29 +31,37 @@ def schedule() -> None:
 def apply(file: Path, dry_run: bool, prune: bool, as_json: bool, **options: str | None) -> None:
     """Make the cluster's schedules what FILE says. Applying it again changes nothing."""
     try:
-        from aegan_pipelines import scheduling
-        from aegan_pipelines.schedule_file import read_schedules
+        from aegan_pipelines import schedule_entries, scheduling
+        from aegan_pipelines.connection import read_context
+        from aegan_pipelines.schedule_file import read_schedules, refuse
+        from aegan_pipelines.schedule_obstacles import survey
         from aegan_pipelines.schedule_times import zone_warning
     except ImportError as error:
         raise missing("scheduling pipelines", "pipelines", error) from None
 
     content, now = read_schedules(file), datetime.now(UTC)
-    api, context = open_cluster(options)
-    wanted = scheduling.prepare_all(content, context, now)
+    wanted, mistakes = schedule_entries.prepare_all(content, read_context(**options), now)
     for entry in content.schedules:
         if (warning := zone_warning(entry, now)) is not None:
             click.echo(f"note: {warning}", err=True)
-    there = scheduling.existing(api, context.namespace or "")
-    changes = scheduling.plan(wanted, content.group, there)
+    try:
+        api, context = open_cluster(options)
+        changes, obstacles = survey(api, wanted, content.group, context.namespace or "", now)
+    except AeganError:
+        refuse(file, mistakes)  # which come first: they show without a cluster
+        raise
+    refuse(file, mistakes + obstacles)
     rows = [_row(change, now, prune) for change in changes]
+    for change, row in zip(changes, rows, strict=True):
+        if change.wanted and not change.wanted.schedule.paused and not row["next"]:
+            click.echo(f"note: {change.name} fires no more: its times are past", err=True)
     if not as_json:
         for row in rows:
             click.echo(_line(row["action"], row["name"], row["next"]))
     if dry_run:
         click.echo("nothing was changed (--dry-run)", err=True)
     else:
-        for change in changes:
-            scheduling.carry_out(api, change, context, prune=prune)
+        scheduling.carry_out(api, changes, context, prune=prune)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
 
@@ -62,7 +71,8 @@ def _row(change: Any, now: datetime, prune: bool) -> dict[str, Any]:
 
     action = "delete" if change.action == "orphan" and prune else change.action
     paused = change.wanted is None or change.wanted.schedule.paused
-    fires = [] if paused else next_fires(change.wanted.body["trigger"], now)
+    created = change.current["created_at"] if change.current else None
+    fires = [] if paused else next_fires(change.wanted.body["trigger"], now, created=created)
     return {
         "action": action,
         "name": change.name,
@@ -79,29 +89,37 @@ def _line(first: str, name: str, fires: list[str]) -> str:
 @connection_options
 def list_(as_json: bool, **options: str | None) -> None:
     """List the cluster's schedules."""
-    from aegan_pipelines import scheduling
-    from aegan_pipelines.schedule_times import next_fires
+    from aegan_pipelines import scheduled
 
     api, context = open_cluster(options)
-    rows = []
-    for item in scheduling.existing(api, context.namespace or ""):
-        active = item.get("status") == scheduling.ENABLED
-        fires = next_fires(item.get("trigger") or {}, datetime.now(UTC)) if active else []
-        rows.append(
-            {
-                "name": item["display_name"],
-                "id": item["recurring_run_id"],
-                "active": active,
-                "group": scheduling.group_of(item),
-                "next": [f"{time:%Y-%m-%d %H:%M:%S}Z" for time in fires],
-            }
-        )
+    now = datetime.now(UTC)
+    rows = [
+        {
+            "name": item["display_name"],
+            "id": item["recurring_run_id"],
+            "active": item.get("status") == scheduled.ENABLED,
+            "group": scheduled.group_of(item),
+            "next": _next(item, now) if item.get("status") == scheduled.ENABLED else [],
+        }
+        for item in scheduled.existing(api, context.namespace or "")
+    ]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     elif not rows:
         click.echo(f"no schedules at {api.host}", err=True)
     for row in () if as_json else rows:
         click.echo(_line("active" if row["active"] else "paused", row["name"], row["next"]))
+
+
+def _next(item: dict[str, Any], now: datetime) -> list[str]:
+    """Of any schedule on the cluster; nothing of one whose times only its maker can read."""
+    from aegan_pipelines.schedule_times import next_fires
+
+    try:
+        fires = next_fires(item.get("trigger") or {}, now, created=item.get("created_at"))
+    except ConfigError:
+        return []
+    return [f"{time:%Y-%m-%d %H:%M:%S}Z" for time in fires]
 
 
 @schedule.command()
@@ -121,12 +139,15 @@ def resume(name: str, **options: str | None) -> None:
 
 
 def _set_enabled(name: str, enabled: bool, options: dict[str, str | None]) -> None:
-    from aegan_pipelines import scheduling
+    from aegan_pipelines import scheduled
 
     api, context = open_cluster(options)
-    found = scheduling.named(scheduling.existing(api, context.namespace or ""), name)
-    for item in found[-1:] if enabled else found:  # two are never active
-        scheduling.set_enabled(api, item, enabled)
+    found = scheduled.named(scheduled.existing(api, context.namespace or ""), name)
+    if enabled:  # two are never active: an application that was killed may have left two
+        is_active = any(item.get("status") == scheduled.ENABLED for item in found)
+        found = [] if is_active else found[-1:]
+    for item in found:
+        scheduled.set_enabled(api, item, enabled)
     click.echo(f"{name} is {'active' if enabled else 'paused'}")
 
 
@@ -135,11 +156,11 @@ def _set_enabled(name: str, enabled: bool, options: dict[str, str | None]) -> No
 @connection_options
 def delete(name: str, **options: str | None) -> None:
     """Delete a schedule. Runs that it started go on."""
-    from aegan_pipelines import scheduling
+    from aegan_pipelines import scheduled
 
     api, context = open_cluster(options)
-    for item in scheduling.named(scheduling.existing(api, context.namespace or ""), name):
-        scheduling.delete(api, item)
+    for item in scheduled.named(scheduled.existing(api, context.namespace or ""), name):
+        scheduled.delete(api, item)
     click.echo(f"{name} is deleted")
 
 
@@ -148,10 +169,10 @@ def delete(name: str, **options: str | None) -> None:
 @connection_options
 def trigger(name: str, **options: str | None) -> None:
     """Run now what a schedule runs; prints the run's id and link."""
-    from aegan_pipelines import cluster, scheduling
+    from aegan_pipelines import cluster, scheduled
 
     api, context = open_cluster(options)
     namespace = context.namespace or ""
-    found = scheduling.named(scheduling.existing(api, namespace), name)
-    run_id = scheduling.run_now(api, found[-1], namespace)
+    found = scheduled.named(scheduled.existing(api, namespace), name)
+    run_id = scheduled.run_now(api, found[-1], namespace)
     click.echo(f"{run_id}\n{cluster.link(api, run_id)}")

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from aegan_pipelines.cli_cluster import cluster_root, open_cluster
+from aegan_pipelines.cli_cluster import open_cluster
 from aegan_pipelines.cli_options import config_options, connection_options, json_option, missing
 
 _SAYINGS = {
@@ -45,6 +45,7 @@ def watch(
     as a CronJob.
     """
     from aegan.config_file import load_config
+    from aegan_pipelines.platforms import check_root
 
     settings = load_config(config, overrides)
     api, context = open_cluster(options)
@@ -54,7 +55,7 @@ def watch(
         found = watching.watch(
             api,
             settings,
-            cluster_root(root, context),
+            check_root(settings, root or context.root),
             context,
             min_bytes=min_bytes,
             min_files=min_files,

@@ -12,11 +12,20 @@ from typing import Any
 from kfp import dsl, kubernetes
 from kfp.dsl.pipeline_channel import PipelineChannel
 
-from aegan.compute_steps import TRAINING_STEPS, Step, own_of, step_of
-from aegan.config_compute import Compute, Disk, StepName, Workspace
+from aegan.compute_steps import (
+    SCRATCH,
+    SCRATCH_VOLUME,
+    SHARED_MEMORY,
+    SHARED_MEMORY_VOLUME,
+    TRAINING_STEPS,
+    Step,
+    own_of,
+    step_of,
+)
+from aegan.config_compute import Compute, StepName
+from aegan.config_volumes import Disk, Workspace
 from aegan_pipelines.platforms import Platform, accelerator_name
 
-SCRATCH = "/scratch"
 # Argo counts the limit from the first attempt and then fails the running pod: make it days.
 BACKOFF = {"backoff_duration": "60s", "backoff_factor": 2.0, "backoff_max_duration": "604800s"}
 
@@ -93,7 +102,11 @@ def _set_pod(task: Any, step: Step) -> None:
         kubernetes.add_toleration(task, toleration_seconds=fields.pop("seconds"), **fields)
     if step.shared_memory is not None:
         kubernetes.empty_dir_mount(
-            task, "aegan-shm", "/dev/shm", medium="Memory", size_limit=step.shared_memory
+            task,
+            SHARED_MEMORY_VOLUME,
+            SHARED_MEMORY,
+            medium="Memory",
+            size_limit=step.shared_memory,
         )
     if step.disk is not None:
         _set_disk(task, step.disk, step.environment)
@@ -104,17 +117,18 @@ def _set_pod(task: Any, step: Step) -> None:
             kubernetes.use_secret_as_env(task, secret.name, {key: variable})
         if secret.mount_path is not None:
             kubernetes.use_secret_as_volume(task, secret.name, secret.mount_path)
+    for volume in step.volumes:
+        kubernetes.mount_pvc(task, volume.claim, volume.mount_path)
     if step.timeout_seconds is not None:
         kubernetes.set_timeout(task, step.timeout_seconds)
 
 
 def _set_disk(task: Any, disk: Disk, environment: dict[str, str]) -> None:
-    volume = "aegan-scratch"
     if disk.storage_class is None:
-        kubernetes.empty_dir_mount(task, volume, SCRATCH, size_limit=disk.size)
+        kubernetes.empty_dir_mount(task, SCRATCH_VOLUME, SCRATCH, size_limit=disk.size)
     else:
         kubernetes.add_ephemeral_volume(
-            task, volume, SCRATCH, ["ReadWriteOnce"], disk.size, disk.storage_class
+            task, SCRATCH_VOLUME, SCRATCH, ["ReadWriteOnce"], disk.size, disk.storage_class
         )
     if "TMPDIR" not in environment:
         task.set_env_variable("TMPDIR", SCRATCH)

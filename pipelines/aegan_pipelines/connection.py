@@ -16,6 +16,7 @@ cluster nothing is needed: the service's name is known, and the token that Kuber
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ import yaml
 from aegan.errors import ConfigError
 from aegan_pipelines.credentials import Credentials
 from aegan_pipelines.refusals import ClusterError
-from aegan_pipelines.rest import PREFIX, Api
+from aegan_pipelines.rest import ATTEMPTS, PREFIX, READ_SECONDS, Api
 
 HOST_VARIABLE, CONTEXT_VARIABLE = "AEGAN_HOST", "AEGAN_CONTEXT"
 TOKEN_VARIABLE, COOKIE_VARIABLE = "AEGAN_TOKEN", "AEGAN_COOKIE"
@@ -58,6 +59,7 @@ class Context:
     def __repr__(self) -> str:
         shown = {f.name: getattr(self, f.name) for f in fields(self)}
         shown |= {name: "***" for name in SECRETS if shown[name]}
+        shown["host"] = without_password(self.host or "")
         return f"Context({', '.join(f'{k}={v!r}' for k, v in shown.items() if v)})"
 
 
@@ -121,36 +123,59 @@ def _read_file() -> dict[str, str]:
     return dict(tree or {})
 
 
-def connect(context: Context) -> Api:
+def in_cluster(context: Context) -> Context:
+    """The context with the host and the token that a pod knows, where no host is named."""
+    if context.host or "KUBERNETES_SERVICE_HOST" not in os.environ:
+        return context
+    context = replace(context, host=IN_CLUSTER)
+    has_other = context.token or context.token_file or context.iap_client_id
+    if has_other or not Path(PROJECTED_TOKEN).exists():
+        return context
+    return replace(context, token_file=PROJECTED_TOKEN)
+
+
+def connect(context: Context, *, timeout: float = READ_SECONDS, attempts: int = ATTEMPTS) -> Api:
     """The API of the context's cluster; reaches nothing yet.
 
+    Args:
+        context: see `read_context`.
+        timeout: seconds to wait for an answer.
+        attempts: how often a request is sent that fails in a way that may pass.
+
     Raises:
-        ConfigError: no host is known, or it is no address.
+        ConfigError: no host is known, it is no address or holds a password, or the cookie file cannot
+            be read.
     """
-    host, token_file = context.host, context.token_file
-    if not host:
-        if "KUBERNETES_SERVICE_HOST" not in os.environ:
-            raise ConfigError(
-                f"no cluster is known: give --host URL, set {HOST_VARIABLE}, or write `host: URL` into"
-                " ~/.config/aegan/context.yaml; with `kubectl port-forward -n kubeflow"
-                " svc/ml-pipeline-ui 8080:80` it is http://localhost:8080"
-            )
-        host = IN_CLUSTER
-        has_other = context.token or token_file or context.iap_client_id
-        if not has_other and Path(PROJECTED_TOKEN).exists():
-            token_file = PROJECTED_TOKEN
-    host = host if "://" in host else f"https://{host}"
+    context = in_cluster(context)
+    if not context.host:
+        raise ConfigError(
+            f"no cluster is known: give --host URL, set {HOST_VARIABLE}, or write `host: URL` into"
+            " ~/.config/aegan/context.yaml; with `kubectl port-forward -n kubeflow"
+            " svc/ml-pipeline-ui 8080:80` it is http://localhost:8080"
+        )
+    host = context.host if "://" in context.host else f"https://{context.host}"
+    if "@" in host:  # it would stand in errors and in links to runs, and no request carries it
+        raise ConfigError(
+            f"--host {without_password(host)}: expected an address without a user or password in it;"
+            " give --token-file, --cookie-file or --iap-client-id"
+        )
     if urlsplit(host).scheme not in ("http", "https") or not urlsplit(host).hostname:
         raise ConfigError(
             f"--host {host}: expected an address such as https://kubeflow.example.com"
         )
     credentials = Credentials(
         token=context.token,
-        token_file=token_file,
+        token_file=context.token_file,
         cookie=context.cookie or _read_cookie(context.cookie_file),
         iap_client_id=context.iap_client_id,
     )
-    return Api(host, credentials, ca_certificate=context.ca_certificate)
+    authority = context.ca_certificate
+    return Api(host, credentials, ca_certificate=authority, timeout=timeout, attempts=attempts)
+
+
+def without_password(host: str) -> str:
+    """An address without the user and password that may stand in it."""
+    return re.sub(r"^(\w+://)?.*@", r"\1", host)
 
 
 def _read_cookie(path: str | None) -> str | None:
@@ -192,7 +217,8 @@ def check_server(api: Api) -> Server:
                 " address of the API or of the user interface (often …/pipeline)",
                 404,
             ) from None
-    version = str(health.get("tag_name") or "").removeprefix("unknown")
+    version = api.credentials.redact(str(health.get("tag_name") or ""))
+    version = version.removeprefix("unknown")
     if not speaks_v2 or _numbers(version) < OLDEST_SERVER:
         raise ClusterError(
             f"{api.host} runs Kubeflow Pipelines {version or '1.x'}: expected 2.0 or newer (tested with"

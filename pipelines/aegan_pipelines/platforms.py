@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Literal
 
 from aegan.compute_presets import NVIDIA, PRESETS
@@ -52,6 +54,7 @@ NOT_ON_VERTEX = {
         "Vertex AI has no Kubernetes Secrets",
         "leave it out; the run's service account gives access to buckets without any",
     ),
+    "volumes": ("the volumes are Kubernetes claims", "leave it out, and keep data in buckets"),
     "timeout_seconds": (
         "the limit is one of a Kubernetes pod",
         "leave it out, and cancel runs that take too long",
@@ -78,6 +81,35 @@ def check_platform(config: Config, platform: Platform, root: str | None) -> None
             f"this configuration cannot be compiled for --platform {platform}:\n"
             + "\n".join(f"  {line}" for line in wrong)
         )
+
+
+def check_root(config: Config, root: str | None) -> str:
+    """Refuse a root that the pods of some step cannot reach; returns it.
+
+    Raises:
+        ConfigError: there is none, or it is neither in a bucket nor in a volume that every step mounts.
+    """
+    if root and root.startswith("gs://"):
+        return root
+    if not root or not root.startswith("/"):
+        what = f"--root {root}: pods do not share your folder" if root else "no root was given"
+        raise ConfigError(
+            f"{what}; expected --root gs://bucket/path, or a folder in a volume that every step mounts"
+            " (compute.volumes)"
+        )
+    without = [name for name in STEPS if not _mounts(config.compute, name, root)]
+    if without:
+        raise ConfigError(
+            f"--root {root}: no volume is mounted there in {', '.join(without)}; give --root"
+            " gs://bucket/path, or mount a claim into every step:"
+            " compute.volumes: [{claim: NAME, mount_path: /FOLDER}]"
+        )
+    return root
+
+
+def _mounts(compute: Compute, name: StepName, root: str) -> bool:
+    folder = PurePosixPath(posixpath.normpath(root))
+    return any(folder.is_relative_to(v.mount_path) for v in step_of(compute, name).volumes)
 
 
 def notes(config: Config) -> list[str]:

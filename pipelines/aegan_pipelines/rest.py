@@ -33,6 +33,7 @@ class Api:
 
     Attributes:
         host: its base URL.
+        credentials: what each request carries.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Api:
             attempts: how often a request is sent that fails in a way that may pass.
             backoff: seconds before the second attempt; each later pause is twice as long.
         """
-        self.host, self._credentials = host.rstrip("/"), credentials
+        self.host, self.credentials = host.rstrip("/"), credentials
         self._attempts, self._backoff = attempts, backoff
         self._timeout = urllib3.Timeout(connect=min(CONNECT_SECONDS, timeout), read=timeout)
         self._pool = _pool(self.host, ca_certificate)
@@ -119,16 +120,16 @@ class Api:
             try:
                 answer = self._once(method, url, content, kind)
             except urllib3.exceptions.HTTPError as problem:
-                error = unreachable(self.host, problem, self._credentials)
+                error = unreachable(self.host, problem, self.credentials)
                 if _is_final(problem):
                     raise error from None
             else:
                 if answer.status < 300:
                     return self._read(answer, url)
                 error = refused(
-                    self.host, f"{method} {path}", answer, self._credentials, self._attempts
+                    self.host, f"{method} {path}", answer, self.credentials, self._attempts
                 )
-                if answer.status == 401 and not renewed and self._credentials.renew():
+                if answer.status == 401 and not renewed and self.credentials.renew():
                     renewed = True
                     continue
                 if answer.status == 409 and find is not None and (made := find()) is not None:
@@ -146,7 +147,7 @@ class Api:
     def _once(
         self, method: str, url: str, content: bytes | None, kind: str
     ) -> urllib3.BaseHTTPResponse:
-        headers = {"Accept": "application/json"} | self._credentials.headers()
+        headers = {"Accept": "application/json"} | self.credentials.headers()
         headers |= {"Content-Type": kind} if kind else {}
         return self._pool.request(
             method,
@@ -161,7 +162,7 @@ class Api:
     def _read(self, answer: urllib3.BaseHTTPResponse, url: str) -> Json:
         try:
             return dict(json.loads(answer.data or b"{}"))
-        except ValueError:
+        except (ValueError, TypeError):
             raise ClusterError(
                 f"{self.host} answered with a page, not with data: expected the API of Kubeflow"
                 " Pipelines below it. Give the address under which /apis/v2beta1/healthz answers with"

@@ -14,22 +14,30 @@ schedules:
     paused: false
     root: gs://bucket/aegan
     parameters: {fresh: ""}
-    version: pinned           # this configuration as it is now; latest; or a version's name
+    version: pinned           # this configuration as it is now; or a version's name; or latest: what
+                              # was uploaded last when it fires, which is this configuration if
+                              # nothing was uploaded after the file was applied
+
+Mistakes are collected, here and by who reads on (`schedule_entries`, `schedule_obstacles`), so that a
+person sees them all at once; `refuse` tells them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from aegan.errors import ConfigError
+from aegan.config_file import parse_yaml
+from aegan.errors import AeganError, ConfigError
 from aegan_pipelines.cron import Cron, parse_cron, parse_interval, to_utc, zone
 
 PINNED, LATEST = "pinned", "latest"
+NAME = r"^[a-z][a-z0-9-]{0,62}$"
 
 
 class Schedule(BaseModel):
@@ -37,7 +45,7 @@ class Schedule(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+    name: Annotated[str, Field(pattern=NAME)]
     config: str
     set: list[str] = []
     cron: str | None = None
@@ -59,19 +67,19 @@ class Schedule(BaseModel):
             raise ValueError("a time needs its zone, such as 2026-01-01T00:00:00Z")
         return moment
 
-    @model_validator(mode="after")
-    def _possible(self) -> Schedule:
-        if (self.cron is None) == (self.every is None):
-            raise ValueError("give `cron` or `every`, one of them")
-        if self.cron is not None:
-            to_utc(parse_cron(self.cron), zone(self.timezone), datetime.now(UTC))
-        if self.every is not None:
-            parse_interval(self.every)
-        if self.start and self.end and self.start >= self.end:
-            raise ValueError("`end` must be after `start`")
-        if {"config", "root"} & set(self.parameters):
+    @field_validator("cron", "every", "timezone")
+    @classmethod
+    def _readable(cls, text: str | None, info: Any) -> str | None:
+        if text is not None:
+            {"cron": parse_cron, "every": parse_interval, "timezone": zone}[info.field_name](text)
+        return text
+
+    @field_validator("parameters")
+    @classmethod
+    def _beside(cls, parameters: dict[str, str]) -> dict[str, str]:
+        if {"config", "root"} & set(parameters):
             raise ValueError("give config and root beside `parameters`, not in it")
-        return self
+        return parameters
 
     def utc_cron(self, now: datetime) -> Cron | None:
         """The cron expression in UTC, if it is one."""
@@ -90,57 +98,115 @@ class Schedule(BaseModel):
         return {"periodic_schedule": {"interval_second": seconds} | written}
 
 
-class ScheduleFile(BaseModel):
-    """The whole file."""
+@dataclass(frozen=True)
+class ScheduleFile:
+    """The whole file.
 
+    Attributes:
+        path: where it was read.
+        group: whose schedules these are.
+        schedules: the entries that can be understood.
+        mistakes: of all the others, and of the file.
+    """
+
+    path: Path
+    group: str
+    schedules: list[Schedule]
+    mistakes: list[AeganError]
+
+
+class _Top(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    group: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")] = "default"
-    schedules: list[Schedule]
-
-    @model_validator(mode="after")
-    def _unique(self) -> ScheduleFile:
-        names = [schedule.name for schedule in self.schedules]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"the name {twice[0]!r} stands twice")
-        return self
+    group: Annotated[str, Field(pattern=NAME)] = "default"
+    schedules: list[Any]
 
 
 def read_schedules(path: Path) -> ScheduleFile:
-    """Read and check a file; a configuration's path is relative to it.
+    """Read a file, mistakes and all; a configuration's path is relative to it.
 
     Raises:
-        ConfigError: names every mistake.
+        ConfigError: there is nothing that could be read as a schedule file.
     """
     try:
-        tree = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the schedules of {path}: {error}") from None
-    if not isinstance(tree, dict):
+    tree = parse_yaml(text, str(path))
+    if not isinstance(tree, dict) or not isinstance(tree.get("schedules"), list):
         raise ConfigError(f"{path}: expected `schedules:` with a list of them")
+    group, mistakes = "default", list[AeganError]()
     try:
-        found = ScheduleFile.model_validate(tree)
+        group = _Top.model_validate(tree).group
     except ValidationError as error:
-        lines = [_explained(dict(item)) for item in error.errors()]
+        mistakes += [_explained("", dict(item), _Top) for item in error.errors()]
+    schedules = []
+    names = [entry.get("name") if isinstance(entry, dict) else None for entry in tree["schedules"]]
+    for number, entry in enumerate(tree["schedules"]):
+        name = str(names[number] or f"schedules.{number}")
+        wrong = list(_mistakes_of(entry, name))
+        mistakes += wrong
+        if not wrong:
+            schedules.append(_near(Schedule.model_validate(entry), path.parent))
+    for name in sorted({str(name) for name in names if name and names.count(name) > 1}):
+        mistakes.append(ConfigError(f"{name}: the name stands {names.count(name)} times"))
+    return ScheduleFile(path, group, schedules, mistakes)
+
+
+def refuse(path: Path, mistakes: list[AeganError]) -> None:
+    """Tell all mistakes at once.
+
+    Raises:
+        ConfigError: there are any.
+    """
+    if mistakes:
+        lines = [str(mistake).replace("\n", "\n  ") for mistake in mistakes]
         raise ConfigError(
-            f"{path}: {len(lines)} wrong in this schedule file:\n  " + "\n  ".join(lines)
-        ) from None
-    entries = [_beside(schedule, path.parent) for schedule in found.schedules]
-    return found.model_copy(update={"schedules": entries})
+            f"{path}: {len(lines)} wrong in this schedule file; nothing was changed:\n  "
+            + "\n  ".join(lines)
+        )
 
 
-def _beside(schedule: Schedule, folder: Path) -> Schedule:
+def _mistakes_of(entry: Any, name: str) -> Iterator[AeganError]:
+    """What is wrong with an entry: settings, and what settings that are right say together."""
+    wrong: set[str] = set()
+    try:
+        Schedule.model_validate(entry)
+    except ValidationError as error:
+        for item in error.errors():
+            wrong.add(str(next(iter(item["loc"]), "")))
+            yield _explained(f"{name}: ", dict(item), Schedule)
+    if not isinstance(entry, dict):
+        return
+    kept = {str(key): value for key, value in entry.items() if str(key) not in wrong}
+    schedule = Schedule.model_validate({"name": "unnamed", "config": "digits"} | kept)
+    if not {"cron", "every"} & wrong and (schedule.cron is None) == (schedule.every is None):
+        yield ConfigError(f"{name}: give `cron` or `every`, one of them")
+    if schedule.start and schedule.end and schedule.start >= schedule.end:
+        yield ConfigError(f"{name}: `end` must be after `start`")
+    if "timezone" not in wrong:
+        try:
+            schedule.utc_cron(datetime.now(UTC))
+        except ConfigError as error:
+            yield ConfigError(f"{name}: {error}")
+
+
+def _near(schedule: Schedule, folder: Path) -> Schedule:
     near = folder / schedule.config
     is_file = near.is_file() or near.suffix in (".yaml", ".yml")
     return schedule.model_copy(update={"config": str(near)}) if is_file else schedule
 
 
-def _explained(item: dict[str, Any]) -> str:
-    where = ".".join(str(part) for part in item["loc"]) or "the whole"
+def _explained(prefix: str, item: dict[str, Any], model: type[BaseModel]) -> ConfigError:
+    where = prefix + (".".join(str(part) for part in item["loc"]) or "the whole")
     if item["type"] == "extra_forbidden":
-        return f"{where}: no such setting; expected of {', '.join(Schedule.model_fields)}"
+        known = ", ".join(model.model_fields)
+        return ConfigError(f"{where}: no such setting; expected one of {known}")
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] in ("value_error", "missing"):
-        return f"{where}: {message}"
-    return f"{where}: {message}, received {item['input']!r}"
+        return ConfigError(f"{where}: {message}")
+    if item["type"] == "string_type":
+        return ConfigError(f"{where}: expected text, in quotes, received {item['input']!r}")
+    return ConfigError(
+        f"{where}: not what this setting takes: {message}, received {item['input']!r}"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import aegan
@@ -9,6 +10,8 @@ from aegan.errors import RegistryError
 from aegan.references import parse_reference
 
 USER = 65532
+SERVICE = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"  # a label of its address
+ACCOUNT = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 
 
 def inference_service(
@@ -24,9 +27,13 @@ def inference_service(
         account: service account that may read the bucket.
 
     Raises:
-        RegistryError: there is no such version, it lies in a folder, or has nothing for the runtime.
+        RegistryError: there is no such version, it lies in a folder, has nothing for the runtime, or
+            Kubernetes takes no such name or account.
     """
     root, model_name, reference = parse_reference(model)
+    service = name or model_name.rstrip("-")
+    _check_name("name", service, SERVICE)
+    _check_name("service account", account, ACCOUNT)
     if not root.startswith("gs://"):
         raise RegistryError(
             f"{model} lies in a folder, which no cluster can read: expected a model in a bucket, gs://…"
@@ -54,7 +61,7 @@ def inference_service(
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
         "metadata": {
-            "name": name or model_name.rstrip("-"),
+            "name": service,
             "labels": {"app.kubernetes.io/part-of": "aegan"},
             "annotations": {"aegan/version": version, "aegan/digest": digest},
         },
@@ -64,6 +71,14 @@ def inference_service(
             )
         },
     }
+
+
+def _check_name(what: str, name: str, pattern: str) -> None:
+    if not re.fullmatch(pattern, name):
+        raise RegistryError(
+            f"Kubernetes takes no {what} {name!r}: expected lower-case letters, digits and hyphens,"
+            " beginning with a letter, not ending with a hyphen, 63 at most"
+        )
 
 
 def _predictor(served: dict[str, Any], account: str) -> dict[str, Any]:

@@ -71,6 +71,18 @@ def compiled_sweep(config: Config, trials: list[Trial], metric: str, parallelism
         return path.read_bytes()
 
 
+def check_size(package: bytes) -> None:
+    """Refuse what the server would.
+
+    Raises:
+        AeganError: the package is larger than the server takes.
+    """
+    if len(package) > MOST_UPLOAD_BYTES:
+        raise AeganError(
+            f"the package has {len(package):,} bytes: the server takes at most {MOST_UPLOAD_BYTES:,}"
+        )
+
+
 def upload_package(
     api: Api, config: Config, package: bytes, namespace: str, name: str = ""
 ) -> Package:
@@ -82,10 +94,7 @@ def upload_package(
         AeganError: the package is larger than the server takes.
         ClusterError: the server cannot be reached or refuses.
     """
-    if len(package) > MOST_UPLOAD_BYTES:
-        raise AeganError(
-            f"the package has {len(package):,} bytes: the server takes at most {MOST_UPLOAD_BYTES:,}"
-        )
+    check_size(package)
     name, version = name or f"aegan-{config.name}", version_name(package)
     pipeline_id = cluster.ensure_pipeline(api, name, namespace)
     version_id, uploaded = cluster.ensure_version(api, pipeline_id, version, package)

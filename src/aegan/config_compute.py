@@ -13,15 +13,15 @@ from pydantic import AfterValidator, Field, model_validator
 
 from aegan.compute_presets import PRESETS
 from aegan.config_types import Count, PositiveInt, Section, Toleration
+from aegan.config_volumes import Disk, Memory, ObjectName, Secrets, VariableName, Volumes, Workspace
 
 CPU_PATTERN = r"^\d+(\.\d+)?m?$"
-MEMORY_PATTERN = r"^[1-9]\d*(Ki|Mi|Gi|Ti|K|M|G|T)?$"
-OBJECT_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
-VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
-MOUNT_PATTERN = r"^/[^:]+$"
+LABEL_PATTERN = (
+    r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+)
+LABEL_VALUE_PATTERN = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 ACCOUNT_PATTERN = r"^[a-z0-9][-a-z0-9.@]{0,251}[a-z0-9]$"
 
-AccessMode = Literal["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"]
 PresetName = Literal["gke-l4", "gke-a100", "gke-a100-80gb", "gke-h100", "nvidia"]
 StepName = Literal["normalize", "train_autoencoder", "train_gan", "evaluate", "publish", "record"]
 STEPS: tuple[StepName, ...] = get_args(StepName)
@@ -46,74 +46,10 @@ def check_image(image: str) -> str:
 
 Image = Annotated[str, AfterValidator(check_image)]
 Cpu = Annotated[str, Field(pattern=CPU_PATTERN)]
-Memory = Annotated[str, Field(pattern=MEMORY_PATTERN)]
-ObjectName = Annotated[str, Field(pattern=OBJECT_PATTERN)]
-VariableName = Annotated[str, Field(pattern=VARIABLE_PATTERN)]
-
-
-class Disk(Section):
-    """Room for the temporary files of a step, at /scratch, where TMPDIR points.
-
-    Kubeflow Pipelines 2.17 cannot request or limit a node's ephemeral storage; this is a volume.
-    """
-
-    size: Memory
-    """At most, as 100Gi."""
-    storage_class: ObjectName | None = None
-    """None: on the node's own disk, where the size is a limit and nothing is reserved. Else a volume of
-    this class for each pod, which must be writable for the image's user: Kubeflow sets no fsGroup."""
-
-
-class Secret(Section):
-    """A Kubernetes Secret that steps see, as environment variables, as files, or both."""
-
-    name: ObjectName
-    """In the namespace of the runs."""
-    environment: dict[VariableName, str] = Field(default={})
-    """Name of the variable: key of the secret."""
-    mount_path: Annotated[str, Field(pattern=MOUNT_PATTERN)] | None = None
-    """Folder in which each key is a file."""
-
-    @model_validator(mode="after")
-    def _is_used(self) -> Secret:
-        if not self.environment and self.mount_path is None:
-            raise ValueError("give `environment` (variable: key), `mount_path` or both")
-        return self
-
-
-def check_secrets(secrets: list[Secret]) -> list[Secret]:
-    """Refuse what Kubernetes would refuse in a pod; returns the list.
-
-    Raises:
-        ValueError: a secret or a folder is mounted twice, or a variable comes from two secrets.
-    """
-    mounted = [secret for secret in secrets if secret.mount_path is not None]
-    for what, names in (
-        ("mounts the secret", [secret.name for secret in mounted]),
-        ("mounts something at", [str(secret.mount_path) for secret in mounted]),
-        ("sets the variable", [name for secret in secrets for name in secret.environment]),
-    ):
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"{what} {name!r} {names.count(name)} times; keep one of them")
-    return secrets
-
-
-Secrets = Annotated[list[Secret], AfterValidator(check_secrets)]
-
-
-class Workspace(Section):
-    """A volume that Kubeflow claims for the time of a run and mounts into steps that take its path.
-
-    aegan's steps hand each other URIs and keep nothing there: it is for steps that you add.
-    """
-
-    size: Memory
-    """Of the claim, as 100Gi."""
-    storage_class: ObjectName | None = None
-    """None: the cluster's default."""
-    access_modes: list[AccessMode] | None = None
-    """None: the cluster's own."""
+Labels = dict[
+    Annotated[str, Field(pattern=LABEL_PATTERN)],
+    Annotated[str, Field(pattern=LABEL_VALUE_PATTERN)],
+]
 
 
 class StageCompute(Section):
@@ -131,7 +67,7 @@ class StageCompute(Section):
     """See `compute.accelerator_count`."""
     spot: bool | None = None
     """See `compute.spot`."""
-    node_selector: dict[str, str] = Field(default={})
+    node_selector: Labels = Field(default={})
     """See `compute.node_selector`."""
     tolerations: list[Toleration] | None = None
     """See `compute.tolerations`."""
@@ -145,6 +81,8 @@ class StageCompute(Section):
     """See `compute.environment`."""
     secrets: Secrets | None = None
     """See `compute.secrets`."""
+    volumes: Volumes | None = None
+    """See `compute.volumes`."""
     timeout_seconds: PositiveInt | None = None
     """See `compute.timeout_seconds`."""
     retries: Count | None = None
@@ -192,10 +130,10 @@ class Compute(Section):
     spot: bool = False
     """Whether the two training steps, which resume, run on nodes that can be taken away at any time, by
     the marks of the preset; other clusters' marks are a node selector and a toleration."""
-    node_selector: dict[str, str] = Field(default={})
+    node_selector: Labels = Field(default={})
     """Labels that a step's node must have."""
     tolerations: list[Toleration] | None = None
-    """None: the preset's."""
+    """None: the preset's. Those of `spot` are added."""
     shared_memory: Memory | None = None
     """Size of /dev/shm, in memory, part of the step's `memory`; None: the preset's, else 64 MiB."""
     disk: Disk | None = None
@@ -208,6 +146,8 @@ class Compute(Section):
     """Stands in packages and published configurations: what must not be read belongs into `secrets`."""
     secrets: Secrets = Field(default=[])
     """Kubernetes Secrets that steps see as variables or files."""
+    volumes: Volumes = Field(default=[])
+    """Claims that steps mount; `root` may be a folder in one that all of them do."""
     timeout_seconds: PositiveInt | None = None
     """Of one attempt of a step, from its start; None: for ever."""
     retries: Count = 3

@@ -9,12 +9,16 @@ from aegan.config import Config
 from aegan.config_compute import (
     ACCOUNT_PATTERN,
     CPU_PATTERN,
+    LABEL_PATTERN,
+    LABEL_VALUE_PATTERN,
+)
+from aegan.config_types import Section
+from aegan.config_volumes import (
     MEMORY_PATTERN,
     MOUNT_PATTERN,
     OBJECT_PATTERN,
     VARIABLE_PATTERN,
 )
-from aegan.config_types import Section
 from aegan.references import NAME_PATTERN
 
 PATTERNS = {
@@ -24,6 +28,8 @@ PATTERNS = {
     OBJECT_PATTERN: "a Kubernetes name: lower-case letters, digits and hyphens, at most 63",
     VARIABLE_PATTERN: "the name of an environment variable",
     MOUNT_PATTERN: "an absolute path without colons, such as /secrets/key",
+    LABEL_PATTERN: "the key of a label, such as pool or example.com/pool",
+    LABEL_VALUE_PATTERN: "the value of a label: letters, digits, hyphens, dots and underscores",
     ACCOUNT_PATTERN: "a service account: a Kubernetes name, or the e-mail address of a cloud's",
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aegan import compute_mistakes
 from aegan.config_training import OF_RATIOS
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def contradictions(config: Config) -> Iterator[Contradiction]:
             yield from _of_full_batch(name, section)
     yield from _of_the_autoencoder(config)
     yield from _of_the_gan(config)
+    for path, text in compute_mistakes.mistakes(config.compute):
+        yield Contradiction((path,), text)
     if gan.space == "data" and gan.prior == "mixture":
         yield Contradiction(
             ("gan.prior", "gan.space"),

@@ -1,8 +1,9 @@
 """One LiteRT (TensorFlow Lite) model of encode, decode, reconstruct and score, for devices.
 
 Its signatures have the names of the SavedModel's, and any batch size. Two kinds of autoencoder are left
-out, and the reason is written where the model would be: recurrent ones, which the converter takes long
-for, and those whose raw units need float64 (int32, int64, float64), in which LiteRT cannot compute.
+out, with a warning, and the reason is written where the model would be: recurrent ones, which the
+converter takes long for, and those whose raw units need float64 (int32, int64, float64), in which LiteRT
+cannot compute.
 There is no sampling, because LiteRT has no random numbers that follow from a seed.
 """
 
@@ -38,8 +39,9 @@ def save_autoencoder(parts: Autoencoder, export: AutoencoderExport, folder: Path
             (folder / FILE).write_bytes(_converted(export))
             return
         except Exception as error:  # of the converter, whose errors have no common type
-            reason = f"the converter failed: {str(error).splitlines()[0][:300]}"
-            narrate("train_autoencoder", "warning", f"no LiteRT model: {reason}")
+            text = str(error) or repr(error)
+            reason = f"the converter failed: {text.splitlines()[0][:300]}"
+    narrate("train_autoencoder", "warning", f"no LiteRT model: {reason}")
     (folder / SKIPPED).write_bytes(to_json({"reason": reason}))
 
 

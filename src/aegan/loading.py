@@ -5,27 +5,31 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from aegan import manifest as manifests
 from aegan import pulled
-from aegan.errors import IntegrityError, StoreError
+from aegan.errors import IntegrityError, RegistryError, StoreError
 from aegan.model import Model
 from aegan.references import parse_reference
 from aegan.registry import Registry
 from aegan.runtimes import check_backend
-from aegan.signatures import Trust
+from aegan.signatures import Trust, check_trust
 
 LEFTOVER_SECONDS = 24 * 3600.0
 
 _TEMPORARY = ".aegan-tmp-"
 
 
-def load(uri: str, *, backend: str = "auto", trust: Trust | None = None) -> Model:
+def load(
+    uri: str | os.PathLike[str], *, backend: str = "auto", trust: Trust | None = None
+) -> Model:
     """Resolve, verify and load a published model.
 
     Args:
@@ -37,11 +41,13 @@ def load(uri: str, *, backend: str = "auto", trust: Trust | None = None) -> Mode
         trust: whose signature the model must have; None to take it unsigned.
 
     Raises:
-        RegistryError: there is no such model, alias or version.
+        RegistryError: there is no such model, alias or version, or `uri` or `trust` is something else.
         IntegrityError: a file is not the one that was published, each of which is named; or the model
             is not signed as `trust` asks.
         DependencyError: what would compute it, or check its signature, is not installed.
     """
+    check_trust(trust)
+    uri = _text(uri)
     if (folder := pulled.folder_of(uri)) is not None:
         check_backend(backend)
         manifest = pulled.verify(folder, trust)
@@ -68,7 +74,7 @@ def cached(
     it when every file was checked; the others wait for that.
     """
     expected = registry.manifest(name, version, digest, trust=trust)
-    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "aegan"
+    base = _cache()
     target = base / expected.digest
     if _is_whole(target, expected):
         return target
@@ -92,6 +98,29 @@ def cached(
             " make room, or set XDG_CACHE_HOME to a folder that you may write to and that has room"
         ) from error
     return target
+
+
+def _text(uri: Any) -> str:
+    """The URI as text."""
+    if isinstance(uri, str):
+        return uri
+    if isinstance(uri, os.PathLike) and isinstance(text := os.fspath(uri), str):
+        return re.sub("^gs:/(?!/)", "gs://", text)  # a path makes one slash of two
+    raise RegistryError(
+        f"the model is {uri!r}: expected text or a path, <root>/models/<name>@<alias, version or"
+        " digest>"
+    )
+
+
+def _cache() -> Path:
+    """The user's folder for copies."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "aegan"
+    except RuntimeError:  # as of a container whose user stands in no list of users
+        raise StoreError(
+            "no folder to keep copies in: this user has no home; set XDG_CACHE_HOME, or HOME, to a"
+            " folder that you may write to"
+        ) from None
 
 
 def _is_whole(folder: Path, expected: manifests.Manifest) -> bool:

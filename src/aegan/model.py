@@ -210,8 +210,12 @@ class Model:
 
 
 def _finite(codes: Array) -> Array:
-    if len(codes) == 0 or not np.isfinite(codes).all():
-        raise DataError("expected at least one code, and no NaN or infinity in any of them")
+    # Before they become float32, in which larger ones are infinite.
+    if len(codes) == 0 or not (np.abs(codes) <= LARGEST).all():
+        raise DataError(
+            "expected at least one code, and no NaN, infinity or numbers beyond"
+            f" {LARGEST:g} in any of them; decode what encode returned"
+        )
     return codes.astype(np.float32, copy=False)
 
 

@@ -79,7 +79,7 @@ def require_accelerators(count: int) -> None:
     if found < count:
         raise TrainingError(
             f"compute.accelerator_count is {count} and TensorFlow sees {found}: use an image with GPU"
-            " support (built with EXTRA=gpu) on a node with a driver, or set"
+            " support (`make image FLAVOUR=gpu`) on a node with a driver, or set"
             " compute.accelerator_count to 0 to train on the CPU"
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from aegan.transfers import readable
 
 def folder_of(uri: str) -> Path | None:
     """The folder that a text names, if it holds a version that is not in a registry; else None."""
-    folder = Path(uri).expanduser().absolute()
+    folder = Path(os.path.expanduser(uri)).absolute()  # as it is where there is no such home
     if "://" in uri or re.search(r"/models/[^/]+/versions/[^/]+$", str(folder)):
         return None
     return folder if (folder / manifests.NAME).is_file() else None

@@ -44,6 +44,19 @@ class Trust:
                 raise RegistryError(f"cannot read the key {key}: expected a PEM file")
 
 
+def check_trust(trust: Any) -> None:
+    """Check that this says whose signatures count, or is None.
+
+    Raises:
+        RegistryError: it is something else.
+    """
+    if trust is not None and not isinstance(trust, Trust):
+        raise RegistryError(
+            f"trust is {trust!r}: expected aegan.Trust with paths of public keys,"
+            ' aegan.Trust(["public.pem"])'
+        )
+
+
 def require() -> None:
     """Check that signatures can be made and checked here.
 
@@ -81,9 +94,17 @@ def check_key(private_key: Path, password: str | None = None) -> Any:
         )
     except (ValueError, TypeError, AttributeError, OSError) as error:
         raise RegistryError(
-            f"cannot sign with {private_key}: {error}; expected a PEM file with a private key of the"
-            " curve P-256, P-384 or P-521: openssl ecparam -name prime256v1 -genkey -noout"
+            f"cannot sign with {private_key}: {_reason(error)}; expected a PEM file with a private"
+            " key of the curve P-256, P-384 or P-521: openssl ecparam -name prime256v1 -genkey -noout"
         ) from None
+
+
+def _reason(error: Exception) -> str:
+    """Why the library does not take a key; of another kind of key it says only that it has no curve."""
+    if isinstance(error, AttributeError):
+        kind = type(error.obj).__name__.removesuffix("PublicKey")
+        return f"it holds a key of the kind {kind}, which has no elliptic curve"
+    return str(error)
 
 
 def sign(manifest: Manifest, private_key: Path, password: str | None = None) -> bytes:
@@ -109,7 +130,9 @@ def check(
 
     Raises:
         IntegrityError: it is not signed, by another key, or for other files or another model.
+        RegistryError: `trust` is no `Trust`.
     """
+    check_trust(trust)
     require()
     if signature is None:
         raise IntegrityError(
@@ -140,7 +163,10 @@ def _refusal(manifest: Manifest, signature: Path, key: Path, name: str) -> str |
     try:
         config = verifying.Config().use_elliptic_key_verifier(public_key=key)
     except Exception as error:  # whatever a file may hold that is no key
-        return f"this is no usable public key: {error}"
+        return (
+            f"this is no usable public key: {_reason(error)}; expected a PEM file with the public half"
+            " of a key of the curve P-256, P-384 or P-521"
+        )
     try:
         config.set_hashing_config(hashed).verify(signature.parent, signature)
     except InvalidSignature:

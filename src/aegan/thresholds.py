@@ -7,6 +7,7 @@ kept of the scores is a list of pairs of such a rank k and the score at it.
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -46,7 +47,7 @@ class Quantiles:
         Raises:
             DataError: it is no share, or there were too few examples to tell.
         """
-        if not 0 < false_alarm < 1:
+        if not isinstance(false_alarm, numbers.Real) or not 0 < false_alarm < 1:
             raise DataError(
                 f"the share of false alarms is {false_alarm!r}: expected a number between 0 and 1"
             )

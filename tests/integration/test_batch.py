@@ -116,3 +116,9 @@ def test_being_interrupted_is_said_and_exits_with_130(
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 130
     assert "interrupted; the same command continues from here" in done.stderr
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_a_model_is_fetched() -> None:
+    done = CliRunner().invoke(main, ["score", "gs://none/models/m", "x.npy", "-o", "o.json"])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: o.json: expected a name ending in .parquet or .npz")

@@ -183,8 +183,14 @@ def test_examples_of_another_kind_are_refused(
 
 
 @pytest.mark.parametrize(
-    "codes", [np.zeros((0, 8)), np.full((1, 8), np.nan), np.zeros((1, 7)), "x"]
+    "codes",
+    [
+        *(np.zeros((0, 8)), np.zeros((1, 7)), "x"),
+        *(np.full((1, 8), value) for value in (np.nan, np.inf, 1e300, -1e39)),
+        np.full((1, 8), 3e38, np.float32),
+    ],
 )
+@pytest.mark.filterwarnings("error")
 def test_codes_that_are_none_are_refused(model: aegan.Model, codes: Any) -> None:
     with pytest.raises(DataError, match="expected"):
         model.decode(codes)

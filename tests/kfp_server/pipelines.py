@@ -118,7 +118,11 @@ class Pipelines:
         return {}
 
     def resolve(self, reference: Json) -> Json:
-        """The version that a reference means now: without a version id, the newest one."""
+        """The version that a reference means now: without a version id, the newest one.
+
+        Times are compared in whole seconds (pipeline_store.go, GetLatestPipelineVersion: ORDER BY
+        CreatedAtInSec). Of two in one second the database may return either: here it is the older.
+        """
         identity, version = reference.get("pipeline_id"), reference.get("pipeline_version_id")
         if version:
             found = self.versions.get(version)
@@ -131,4 +135,4 @@ class Pipelines:
         versions = self._of(identity)
         if not versions:
             raise not_found("PipelineVersion", f"(newest of {identity})")
-        return versions[-1]
+        return max(versions, key=lambda version: str(version["created_at"])[:19])

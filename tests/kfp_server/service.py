@@ -42,6 +42,8 @@ class KfpServer:
 
     Attributes:
         token: demanded as bearer token or as the cookie `authservice_session`, if any.
+        gateway: whether something in front (Dex, IAP, Istio) demands it for every path; if not, this
+            is the service ml-pipeline itself, as pods reach it.
         denied: namespaces that nobody may use.
         multi_user: whether a namespace must be named.
         tag: of the server's release, shown by healthz; None for a 1.x server without v2beta1.
@@ -55,6 +57,7 @@ class KfpServer:
         self.runs = Runs(self.experiments, self.pipelines)
         self.recurring = RecurringRuns(self.experiments, self.runs)
         self.token: str | None = None
+        self.gateway = True
         self.denied: set[str] = set()
         self.multi_user = False
         self.tag: str | None = "2.17.0"
@@ -96,7 +99,8 @@ class KfpServer:
                 return self._noted(method, path, *_failed(fault.status))
         try:
             with self._lock:
-                self._authorize(query, headers, raw)
+                self._authenticate(path, headers)
+                self._authorize(query, raw)
                 self._check_namespace(method, path, query, raw)
                 status, body = 200, self._dispatch(method, path, query, headers, raw)
         except ApiError as error:
@@ -126,13 +130,23 @@ class KfpServer:
         if self.multi_user and not named and (lists or path.endswith("/experiments")):
             raise ApiError(400, f"{collection} cannot have an empty namespace in multi-user mode")
 
-    def _authorize(self, query: dict[str, str], headers: dict[str, str], raw: bytes) -> None:
-        """A gateway in front (Dex, IAP, Istio) answers 401, the API server itself 403."""
-        if self.token is not None:
-            bearer = headers.get("authorization") == f"Bearer {self.token}"
-            cookie = f"authservice_session={self.token}" in headers.get("cookie", "")
-            if not (bearer or cookie):
-                raise ApiError(401, "Request header error: there is no user identity header.")
+    def _authenticate(self, path: str, headers: dict[str, str]) -> None:
+        """A gateway demands credentials for every path and knows cookies.
+
+        The API server itself reviews bearer tokens (auth.go, GetAuthenticators), in multi-user mode only
+        (resource_manager.go, IsAuthorized), and not of who asks for healthz, which stands beside the
+        services that do (main.go, startHTTPProxy).
+        """
+        nobody = not self.gateway and (not self.multi_user or path.endswith("/healthz"))
+        if self.token is None or nobody:
+            return
+        bearer = headers.get("authorization") == f"Bearer {self.token}"
+        cookie = f"authservice_session={self.token}" in headers.get("cookie", "")
+        if not bearer and not (cookie and self.gateway):
+            raise ApiError(401, "Request header error: there is no user identity header.")
+
+    def _authorize(self, query: dict[str, str], raw: bytes) -> None:
+        """The API server asks Kubernetes about the namespace: PermissionDenied, 403."""
         namespaces = {query.get("namespace", "")} | set(
             re.findall(rb'"namespace": ?"([^"]+)"', raw[:100_000])
         )
@@ -160,6 +174,7 @@ class KfpServer:
         cascade = query.get("cascade") in ("true", "True")
         policy = query.get("propagation_policy", "DELETE_PROPAGATION_POLICY_UNSPECIFIED")
         one = "/([^/:]+)"
+        # main.go, startHTTPProxy: written by hand, with more than the API's model of it has.
         health = {"commit_sha": "unknown", "tag_name": self.tag, "multi_user": self.multi_user}
         return [
             ("GET", "/healthz", lambda: health | {"pipeline_store": "database"}),
@@ -200,6 +215,7 @@ class KfpServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # head and body are two packets: 40 ms an answer else
 
             def _serve(self) -> None:
                 raw = self.rfile.read(int(self.headers.get("content-length") or 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -163,10 +164,7 @@ def test_answers_do_not_take_the_name_of_a_column(model: aegan.Model, tmp_path: 
 
 @pytest.mark.parametrize("output", ["o.parquet", "o.npz"])
 def test_images_keep_their_files_names(output: str, model: aegan.Model, tmp_path: Path) -> None:
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for number, image in enumerate(IMAGES[:5]):
-        Image.fromarray(image[..., 0]).save(folder / f"{number}.png")
+    folder = folder_of(IMAGES[:5], tmp_path / "images")
     run(model, Request("score", folder, tmp_path / output, shard_rows=2), lambda *_: None)
     if output.endswith("npz"):
         with np.load(tmp_path / output) as found:
@@ -295,6 +293,54 @@ def test_an_input_that_changes_while_it_is_read_is_noticed(model: aegan.Model, p
     with pytest.raises(DataError, match="was changed while it was read|ends at row"):
         run(model, Request("score", path, path.parent / "o", shard_rows=100), say)
     assert not list((path.parent / "o").glob("part-*"))
+
+
+def folder_of(images: np.ndarray, folder: Path) -> Path:
+    """Images as files named by their numbers."""
+    folder.mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image[..., 0]).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.mark.parametrize("change", ["rewritten", "replaced", "touched back"])
+def test_an_image_that_changes_in_place_is_noticed(
+    change: str, model: aegan.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the digest was taken, and in a way that the folder itself does not show."""
+    monkeypatch.setenv("AEGAN_PROGRESS_SECONDS", "0")
+    folder = folder_of(IMAGES[:6], tmp_path / "images")
+    (folder / "deep").mkdir()
+    image = (folder / "5.png").rename(folder / "deep" / "5.png")
+
+    def say(stage: str, event: str, text: str) -> None:
+        if not text.startswith("row 1/6"):
+            return
+        content, status = (folder / "0.png").read_bytes(), image.stat()
+        if change == "replaced":
+            image.unlink()
+        image.write_bytes(content.ljust(status.st_size, b"\0")[: status.st_size])
+        if change == "touched back":
+            os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    request = Request("score", folder, tmp_path / "o", shard_rows=1)
+    with pytest.raises(DataError, match=r"5\.png was changed while it was read"):
+        run(model, request, say)
+    assert len(list((tmp_path / "o").glob("part-*"))) == 5
+
+
+@pytest.mark.parametrize("output", ["o.npz", "deep/o.parquet", "o"])
+def test_nothing_is_written_into_the_folder_that_is_read(
+    output: str, model: aegan.Model, tmp_path: Path
+) -> None:
+    folder = folder_of(IMAGES[:2], tmp_path / "images")
+    with pytest.raises(DataError, match="lies in the folder that is read, .*images: expected a"):
+        run(model, Request("score", folder, folder / output), lambda *_: None)
+    assert names(folder) == ["0.png", "1.png"]
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    with pytest.raises(DataError, match="lies in the folder that is read"):
+        run(model, Request("score", folder, link / output), lambda *_: None)
 
 
 # --- What is wrong

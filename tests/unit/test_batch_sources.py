@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +19,7 @@ import pytest
 from PIL import Image
 
 from aegan.batch.source import Source, open_source
-from aegan.errors import DataError, DependencyError, StoreError
-from tests.privileges import run_without_privileges
+from aegan.errors import DataError, DependencyError
 
 ROWS, SHAPE = 50, (8, 8, 1)
 IMAGES = np.random.default_rng(0).integers(0, 17, (ROWS, *SHAPE)).astype(np.uint8)
@@ -112,7 +115,7 @@ def test_the_columns_of_a_table_are_kept_as_they_are(tmp_path: Path) -> None:
         assert block.table.schema.equals(source.schema)
 
 
-def test_a_csv_column_has_the_type_that_all_its_values_fit(tmp_path: Path) -> None:
+def test_examples_in_a_csv_file_have_the_type_that_all_their_values_fit(tmp_path: Path) -> None:
     """Also where the first megabyte looks like another one."""
     rows = 200_000
     path = tmp_path / "x.csv"
@@ -121,16 +124,28 @@ def test_a_csv_column_has_the_type_that_all_its_values_fit(tmp_path: Path) -> No
     path.write_text("float,text,whole,empty,id\n" + "".join(lines))
     source = opened(path, "float", "whole", shape=(2,), dtype="float32")
     types = dict(zip(source.schema.names, map(str, source.schema.types), strict=True))
-    assert types == {
-        "float": "double",
-        "text": "string",
-        "whole": "int64",
-        "empty": "string",
-        "id": "int64",
-    }
+    texts = dict.fromkeys(("text", "empty", "id"), "string")
+    assert types == texts | {"float": "double", "whole": "int64"}
     (last,) = source.blocks(rows - 2, [2])
     assert last.examples.tolist() == [[rows - 2, rows - 2], [0.5, 1]]
     assert last.table.column("empty").to_pylist() == ["NA", ""]
+
+
+def test_what_is_no_example_in_a_csv_file_stays_as_it_was_written(tmp_path: Path) -> None:
+    """Leading zeros, all digits of long numbers, and how a number was written."""
+    path = tmp_path / "x.csv"
+    kept = {
+        "zip": ["01234", "00501"],
+        "account": ["12345678901234567890", "12345678901234567891"],
+        "price": ["1.50", "1e3"],
+        "blank": ["", " 7"],
+    }
+    lines = [f'"{kept["zip"][0]}",{kept["account"][0]},3,1.50,\n']
+    lines += [f"{kept['zip'][1]},{kept['account'][1]},4,1e3, 7\n"]
+    path.write_text("zip,account,x,price,blank\n" + "".join(lines))
+    (block,) = opened(path, "x", shape=(1,)).blocks(0, [2])
+    assert block.table.drop_columns(["x"]).to_pydict() == kept
+    assert block.examples.tolist() == [[3], [4]]
 
 
 def test_texts_of_a_csv_file_may_hold_commas_quotes_and_line_feeds(tmp_path: Path) -> None:
@@ -157,6 +172,8 @@ def test_columns_are_chosen_by_name_in_any_order_or_by_range(tmp_path: Path) -> 
         (("p1", "p2", "no"), "no column named 'no'; expected some of name, p0"),
         (("name", "p1", "p2"), "the column 'name' is string: expected numbers"),
         (("p1:p9",), "9 numbers in a row"),
+        (("p1", "p2", "p1"), "--columns names p1 more than once"),
+        (("p1:p2", "p2"), "--columns names p2 more than once: expected each column once"),
     ],
 )
 def test_columns_that_make_no_example_are_refused(
@@ -339,15 +356,40 @@ def test_an_unreadable_image_is_named(tmp_path: Path) -> None:
             list(opened(folder).blocks(0, [2]))
 
 
-def _open_unreadable(folder: Path) -> None:
-    with pytest.raises(StoreError, match=r"cannot read .*/closed: Permission denied"):
-        opened(folder)
+@contextlib.contextmanager
+def of_nobody() -> Iterator[None]:
+    """With the rights of a user to whom nothing belongs; root may read everything."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
 
 
-def test_images_that_cannot_be_read_are_not_left_out(tmp_path: Path) -> None:
-    folder = save(tmp_path / "images", "a.png", Image.new("L", (8, 8)))
-    save(folder / "closed", "b.png", Image.new("L", (8, 8))).chmod(0)
-    run_without_privileges(_open_unreadable, folder)
+@pytest.mark.parametrize("forbidden", ["deep/b.png", "deep", ""])
+def test_an_image_or_a_folder_that_may_not_be_read_is_named(forbidden: str) -> None:
+    with tempfile.TemporaryDirectory() as place:  # pytest's own folders are closed to others
+        folder = Path(place)
+        folder.chmod(0o755)
+        for name in ("a.png", "deep/b.png"):
+            save((folder / name).parent, Path(name).name, Image.new("L", (8, 8)))
+        (folder / forbidden).chmod(0)
+        named = rf"cannot read {folder / forbidden}/?\w*: Permission denied; get the right to read"
+        with of_nobody(), pytest.raises(DataError, match=named):
+            opened(folder).digest()
+        (folder / forbidden).chmod(0o755)
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "csv", "parquet", "png"])
+def test_a_file_that_the_system_does_not_give_is_named(kind: str, tmp_path: Path) -> None:
+    """As /proc/self/mem does: it can be opened, and reading it fails."""
+    path = tmp_path / f"x.{kind}"
+    path.symlink_to("/proc/self/mem")
+    with pytest.raises(DataError, match=rf"x\.{kind}: (Input/output error|not a readable)"):
+        opened(tmp_path if kind == "png" else path).digest()
 
 
 def test_colours_palettes_and_deep_greys_are_read(tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ import sys
 from typing import Any
 
 import pytest
-from aegan_pipelines import cli_cluster, following
+from aegan_pipelines import cli_cluster, following, submission
+from aegan_pipelines.cli import main
 from aegan_pipelines.credentials import Credentials
 from aegan_pipelines.rest import Api
+from click.testing import CliRunner
 
 from tests.kfp_server import KfpServer
 from tests.unit.test_kfp_server import compiler, writer
@@ -61,6 +63,34 @@ def test_ctrl_c_asks_on_a_terminal_and_leaves_the_run_elsewhere(
     assert caught.value.code == 130
     assert kfp_server.runs.items[run_id]["state"] == state
     assert said in capsys.readouterr().err
+
+
+def test_ctrl_c_before_the_server_answered_says_what_may_have_begun(
+    kfp_server: KfpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    command = ["submit", "digits", "--root", "gs://b/r", "--host", kfp_server.url]
+    monkeypatch.setattr(submission, "submit", interrupted)
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 130
+    assert "a run may have begun, see `aegan runs list`" in done.stderr
+    monkeypatch.setattr(cli_cluster, "open_cluster", interrupted)
+    done = CliRunner().invoke(main, command)
+    assert (done.exit_code, done.stderr) == (130, "interrupted\n")
+
+
+def test_runs_are_cancelled_and_told_of_in_json(kfp_server: KfpServer, run_id: str) -> None:
+    there = ["--host", kfp_server.url, "--json"]
+    done = CliRunner().invoke(main, ["runs", "cancel", run_id, *there])
+    assert json.loads(done.stdout) == {"run_id": run_id, "state": "CANCELED"}
+    done = CliRunner().invoke(main, ["runs", "resume", run_id, *there])
+    assert done.exit_code == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["link"] == f"{kfp_server.url}/#/runs/details/{facts['run_id']}"
+    done = CliRunner().invoke(main, ["runs", "logs", run_id, *there[:2]])
+    assert f"kubectl logs -n kubeflow -l pipeline/runid={run_id}" in done.stderr
 
 
 @pytest.mark.parametrize(

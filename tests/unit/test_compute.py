@@ -144,6 +144,24 @@ def test_spot_is_for_training_and_for_the_steps_that_say_so() -> None:
     assert on_spot == tolerant == {"train_autoencoder", "evaluate"}
 
 
+def test_spot_nodes_are_tolerated_whatever_else_is() -> None:
+    taint = {"key": "team", "operator": "Exists"}
+    found = steps({"preset": "gke-l4", "spot": True, "tolerations": [taint]})
+    keys = [toleration.key for toleration in found["train_gan"].tolerations]
+    assert keys == ["team", "cloud.google.com/gke-spot"]
+
+
+def test_volumes_are_those_of_a_step_or_else_of_all() -> None:
+    found = steps(
+        {
+            "volumes": [{"claim": "outputs", "mount_path": "/mnt/aegan"}],
+            "stages": {"normalize": {"volumes": [{"claim": "raw", "mount_path": "/raw"}]}},
+        }
+    )
+    claims = {name: [volume.claim for volume in step.volumes] for name, step in found.items()}
+    assert claims == {name: ["outputs"] for name in STEPS} | {"normalize": ["raw"]}
+
+
 def test_caching_can_be_switched_off() -> None:
     assert not any(step.caching for step in steps({"caching": False}).values())
 
@@ -219,6 +237,50 @@ def test_caching_can_be_switched_off() -> None:
         ({"service_account": "a b"}, "compute.service_account: expected a service account"),
         ({"stages": {"evaluate": {"image": "aegan"}}}, "'aegan' names no fixed version"),
         ({"timeout_seconds": 0}, "compute.timeout_seconds: input should be greater than or equal"),
+        ({"node_selector": {"a b": "x"}}, "compute.node_selector.a b: expected the key of a label"),
+        ({"node_selector": {"a": "x y"}}, "compute.node_selector.a: expected the value of a label"),
+        (
+            {"shared_memory": "16Gi"},
+            "compute.shared_memory: is part of the step's `memory` and must be less, received 16Gi of",
+        ),
+        (
+            {"shared_memory": "4G", "stages": {"publish": {"memory": "4000M"}}},
+            "is part of the step's `memory` and must be less, received 4G of 4000M",
+        ),
+        (
+            {"disk": {"size": "1Gi"}, "secrets": [{"name": "a", "mount_path": "/scratch/"}]},
+            "compute.secrets: cannot be mounted at /scratch, where `disk` is mounted already",
+        ),
+        (
+            {
+                "shared_memory": "1Gi",
+                "stages": {"evaluate": {"secrets": [{"name": "aegan-shm", "mount_path": "/a"}]}},
+            },
+            "compute.stages.evaluate.secrets: the name 'aegan-shm' is that of a volume of `shared_",
+        ),
+        (
+            {
+                "environment": {"KEY": "x"},
+                "secrets": [{"name": "a", "environment": {"KEY": "k"}}],
+            },
+            "compute.secrets: sets the variable KEY, as `environment` does; keep one of them",
+        ),
+        (
+            {
+                "secrets": [{"name": "a", "mount_path": "/data"}],
+                "volumes": [{"claim": "data", "mount_path": "/data"}],
+            },
+            "compute.volumes: cannot be mounted at /data, where `secrets` is mounted already",
+        ),
+        (
+            {"volumes": [{"claim": "a", "mount_path": "/tmp"}]},
+            "compute.volumes: cannot be mounted at /tmp, where steps have files of their own",
+        ),
+        (
+            {"volumes": [{"claim": "a", "mount_path": "/a"}, {"claim": "a", "mount_path": "/b"}]},
+            "compute.volumes: mounts the claim 'a' 2 times; keep one of them",
+        ),
+        ({"volumes": [{"claim": "a"}]}, "compute.volumes.0.mount_path: required and missing"),
     ],
 )
 def test_what_no_cluster_can_do_is_refused(compute: dict[str, Any], line: str) -> None:

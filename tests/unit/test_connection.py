@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import datetime
+import ipaddress
 import socket
+import ssl
 import time
 from pathlib import Path
 from typing import Any
@@ -20,31 +22,23 @@ from aegan_pipelines.connection import (
 from aegan_pipelines.credentials import Credentials
 from aegan_pipelines.refusals import ClusterError
 from aegan_pipelines.rest import Api
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from aegan.errors import AeganError, ConfigError
+from tests.conftest import context_file
 from tests.kfp_server import KfpServer
+from tests.loopback import Loopback
 
 SECRET = "s3cret-token-of-a-person"
 
 
-@pytest.fixture(autouse=True)
-def no_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in list(os.environ):
-        if name.startswith(("AEGAN_", "KF_PIPELINES", "KUBERNETES_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("no_surroundings")
 
 
 def api_of(server: KfpServer, **how: Any) -> Api:
     return Api(server.url, how.pop("credentials", Credentials()), backoff=0.01, **how)
-
-
-def context_file(text: str, mode: int = 0o600) -> Path:
-    path = Path.home() / ".config" / "aegan" / "context.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(mode)
-    return path
 
 
 def test_options_win_over_the_environment_and_that_over_the_file(
@@ -105,11 +99,106 @@ def test_without_a_host_the_ways_to_give_one_are_told() -> None:
     )
 
 
+@pytest.mark.parametrize("host", ["https://me:hush@host", "me:hush@host", "ftp://me:hu/sh@x"])
+def test_a_password_in_an_address_is_refused_and_not_shown(host: str) -> None:
+    context = Context(host=host)
+    with pytest.raises(ConfigError, match="without a user or password") as caught:
+        connect(context)
+    assert "hu" not in str(caught.value) + repr(context)
+
+
 def test_inside_a_cluster_nothing_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     assert connect(read_context()).host == "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", "/projected/token")
     assert read_context().token_file == "/projected/token"
+
+
+def test_inside_a_cluster_the_projected_token_is_sent(
+    kfp_server: KfpServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kfp_server.token = SECRET
+    (tmp_path / "token").write_text(SECRET)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setattr("aegan_pipelines.connection.IN_CLUSTER", kfp_server.url)
+    monkeypatch.setattr("aegan_pipelines.connection.PROJECTED_TOKEN", str(tmp_path / "token"))
+    assert check_server(connect(read_context())).version == "2.17.0"
+    kfp_server.token = "another"
+    with pytest.raises(ClusterError, match=f"It got the token of {tmp_path}/token"):
+        check_server(connect(read_context()))
+
+
+def test_the_identity_aware_proxy_gets_googles_token_and_a_new_one_when_it_expired(
+    kfp_server: KfpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from google.oauth2 import id_token
+
+    tokens, audiences = ["expired-token", "fresh-token"], []
+
+    def fetch(_: Any, audience: str) -> str:
+        audiences.append(audience)
+        return tokens.pop(0)
+
+    monkeypatch.setattr(id_token, "fetch_id_token", fetch)
+    kfp_server.token = "fresh-token"
+    api = connect(Context(host=kfp_server.url, iap_client_id="client"))
+    assert check_server(api).version == "2.17.0"
+    cluster.ensure_experiment(api, "mine", "")
+    assert audiences == ["client", "client"]
+
+
+def test_googles_refusal_is_said_without_what_it_knows(
+    kfp_server: KfpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from google.oauth2 import id_token
+
+    def fetch(*_: Any) -> str:
+        raise ValueError(SECRET)
+
+    monkeypatch.setattr(id_token, "fetch_id_token", fetch)
+    api = connect(Context(host=kfp_server.url, iap_client_id="client"))
+    with pytest.raises(
+        AeganError, match="Google gave no ID token for the Identity-Aware"
+    ) as caught:
+        check_server(api)
+    assert SECRET not in str(caught.value)
+
+
+def certificate(folder: Path, name: str, by: tuple[Any, Any] | None) -> tuple[Any, Any]:
+    """A certificate and its key, written as NAME.pem: an authority's, or a server's signed by one."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(by[0].subject if by else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=by is None, path_length=None), critical=True)
+        .add_extension(address, critical=False)
+        .sign(by[1] if by else key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    plain = serialization.NoEncryption()
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
+    (folder / f"{name}.pem").write_bytes(made.public_bytes(pem) + private)
+    return made, key
+
+
+def test_a_certificate_authority_can_be_named(tmp_path: Path) -> None:
+    certificate(tmp_path, "server", certificate(tmp_path, "authority", None))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem")
+    health = {"tag_name": "2.17.0", "multi_user": False}
+    with Loopback({"GET /apis/v2beta1/healthz": (200, health)}, tls=context) as server:
+        trusting = Context(host=server.url, ca_certificate=str(tmp_path / "authority.pem"))
+        assert check_server(connect(trusting)).version == "2.17.0"
+        with pytest.raises(ClusterError, match="cannot reach .*certificate"):
+            check_server(connect(Context(host=server.url)))
 
 
 def test_secrets_are_in_no_representation() -> None:

@@ -97,11 +97,45 @@ def test_next_fires_keep_to_start_and_end() -> None:
     assert [t.day for t in next_fires({"cron_schedule": cron}, WINTER)] == [16, 17]
     cron = {"cron": "0 0 0 29 2 *"}
     assert [t.year for t in next_fires({"cron_schedule": cron}, WINTER)] == [2032]
-    periodic = {"interval_second": "21600", "start_time": "2030-01-15T05:00:00Z"}
+    periodic = {"interval_second": "21600", "start_time": "2030-01-16T05:00:00Z"}
     times = next_fires({"periodic_schedule": periodic}, WINTER)
-    assert [(t.day, t.hour) for t in times] == [(15, 17), (15, 23), (16, 5)]
+    assert [(t.day, t.hour) for t in times] == [(16, 11), (16, 17), (16, 23)]
     either = {"cron": "0 0 0 1 * 1"}  # the first, or a Monday
     assert [t.day for t in next_fires({"cron_schedule": either}, WINTER)] == [21, 28, 1]
+
+
+@pytest.mark.parametrize(
+    ("start", "created", "hours"),
+    [
+        # periodic_schedule.go: the last time, or the start, or the creation, and the interval
+        (None, None, [18, 24, 30]),
+        (None, "2030-01-15T10:00:00.75Z", [16, 22, 28]),
+        (None, "2030-01-13T07:00:00Z", [13, 19, 25]),
+        (None, "2030-01-15T06:00:00Z", [18, 24, 30]),
+        ("2030-01-15T05:00:00Z", "2030-01-15T10:00:00Z", [17, 23, 29]),
+        ("2030-01-15T14:00:00Z", "2030-01-15T10:00:00Z", [20, 26, 32]),
+        # new, and its start is past: late, so at once; after one interval in step, after more from now
+        ("2030-01-15T05:00:00Z", None, [12, 17, 23]),
+        ("2030-01-14T05:00:00Z", None, [12, 18, 24]),
+        ("2030-01-15T07:00:00Z", None, [13, 19, 25]),
+    ],
+)
+def test_an_interval_counts_from_where_the_controller_counts(
+    start: str | None, created: str | None, hours: list[int]
+) -> None:
+    periodic = {"interval_second": "21600"} | ({"start_time": start} if start else {})
+    times = next_fires({"periodic_schedule": periodic}, WINTER, created=created)
+    midnight = WINTER.replace(hour=0)
+    assert [(time - midnight).total_seconds() / 3600 for time in times] == hours
+
+
+def test_a_cron_of_others_is_read_as_the_server_reads_it() -> None:
+    hourly = {"cron": "0 3 * * *"}  # at second 0 of minute 3
+    times = next_fires({"cron_schedule": hourly}, WINTER, created="2030-01-01T00:00:00Z")
+    assert [(t.hour, t.minute) for t in times] == [(12, 3), (13, 3), (14, 3)]
+    late = {"cron": "0 0 3 * * *", "start_time": "2030-01-10T00:00:00Z"}
+    assert [t.hour for t in next_fires({"cron_schedule": late}, WINTER)] == [12, 3, 3]
+    assert next_fires({}, WINTER) == []
 
 
 def test_intervals_have_units() -> None:

@@ -1,4 +1,4 @@
-"""The doctor's checks of this machine and of storage, and the command itself."""
+"""The doctor's checks of this machine and of storage."""
 
 from __future__ import annotations
 
@@ -10,14 +10,10 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aegan_pipelines import cli, cli_options
-from aegan_pipelines.doctor import check, examine, machine, storage
+from aegan_pipelines.doctor import check, machine, storage
 from aegan_pipelines.doctor.check import Check, limited
-from aegan_pipelines.doctor.command import doctor
-from click.testing import CliRunner
 from packaging.requirements import Requirement
 
 from aegan.config import Data
@@ -49,22 +45,6 @@ def lenient(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     yield "gs://lenient/root"
     process.kill()
     process.wait()
-
-
-@pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No cluster, no address, no token, and no time spent on importing TensorFlow."""
-    for name in (
-        "AEGAN_HOST",
-        "AEGAN_TOKEN",
-        "KF_PIPELINES_SA_TOKEN_PATH",
-        "KUBERNETES_SERVICE_HOST",
-    ):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(
-        "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none")
-    )
-    monkeypatch.setattr(machine, "gpu", lambda: Check("GPU", "skip", "not looked at"))
 
 
 def statuses(checks: list[Check]) -> list[str]:
@@ -201,37 +181,3 @@ def test_what_hangs_is_cut_off_and_what_raises_is_reported() -> None:
 def test_a_line_stays_a_line() -> None:
     assert Check("x", "fail", "two\nlines", "cure").line().count("\n") == 0
     assert check.SECONDS == 5
-
-
-@pytest.mark.usefixtures("alone")
-def test_without_a_cluster_the_rest_is_checked(tmp_path: Path) -> None:
-    done = CliRunner().invoke(doctor, ["digits", "--root", str(tmp_path / "root")])
-    assert done.exit_code == 0, done.output
-    assert "skip  cluster              no kubeconfig, and this is no pod" in done.output
-    assert "skip  API server           no --host was given" in done.output
-    assert "ok    configuration        digits is valid" in done.output
-
-
-@pytest.mark.usefixtures("alone")
-def test_json_holds_every_check_and_a_failure_exits_with_1(tmp_path: Path) -> None:
-    config = tmp_path / "bad.yaml"
-    config.write_text("name: x\ndata: {source: digits, kind: 3}\n")
-    done = CliRunner().invoke(doctor, [str(config), "--root", str(tmp_path / "root"), "--json"])
-    assert done.exit_code == 1
-    tree = json.loads(done.stdout)
-    assert tree["failed"] == 1
-    (failed,) = [item for item in tree["checks"] if item["status"] == "fail"]
-    assert failed["name"] == "configuration"
-    assert "data.kind" in failed["text"]
-    assert set(failed) == {"name", "status", "text", "cure"}
-
-
-def test_the_commands_defaults_are_those_of_run() -> None:
-    defaults: dict[str, Any] = {item.name: item.default for item in doctor.params}
-    assert defaults["root"] == cli_options.DEFAULT_ROOT
-    assert cli.main.commands["doctor"] is doctor
-
-
-def test_a_token_that_comes_back_is_not_shown() -> None:
-    shown = examine._redacted(Check("x", "fail", "you sent abc.def", "drop abc.def"), "abc.def")
-    assert "abc" not in shown.line()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from aegan_pipelines.connection import Context
 from aegan_pipelines.doctor import cluster, examine
 from aegan_pipelines.doctor.check import Check
 
@@ -102,13 +103,12 @@ def config(**compute: Any) -> Any:
 
 
 def test_a_good_cluster_passes(fake: Loopback) -> None:
-    request = examine.Request(None, "root")
-    checks = list(examine._cluster(request, config()))
+    checks = list(examine._cluster(Context(), config(), None))
     assert [(c.name, c.status) for c in checks] == [
         (name, "ok")
         for name in (
             "cluster", "namespace", "permissions", "service account", "Argo retries", "node pools",
-            "tolerations", "image",
+            "tolerations", "node pools", "tolerations", "image",
         )
     ]  # fmt: skip
     text = "\n".join(item.line() for item in checks)
@@ -140,7 +140,7 @@ def test_in_a_pod_its_own_cluster_is_looked_at(
 
     monkeypatch.setattr("kubernetes.config.load_incluster_config", load)
     (tmp_path / "namespace").write_text("own")
-    monkeypatch.setattr(cluster, "NAMESPACE_FILE", str(tmp_path / "namespace"))
+    monkeypatch.setattr(cluster, "POD_NAMESPACE", str(tmp_path / "namespace"))
     connected = cluster.connect()
     assert not isinstance(connected, Check)
     assert connected[1] == "own"
@@ -162,13 +162,20 @@ def test_a_missing_namespace_and_one_that_may_not_be_read(fake: Loopback, api: A
 
 def test_missing_rights_are_named(fake: Loopback, api: Any) -> None:
     fake.routes[REVIEW] = allow("list")
-    found = cluster.permissions(api, "team")
+    found = cluster.permissions(api, "team", None)
     assert found.status == "warn"
     assert found.text.endswith("create runs, get pods/log")
     asked = fake.requests[-1][3]["spec"]["resourceAttributes"]
     assert asked == {
         "group": "", "namespace": "team", "resource": "pods", "subresource": "log", "verb": "get"
     }  # fmt: skip
+
+
+def test_who_may_submit_is_asked_only_where_the_server_asks_it(fake: Loopback, api: Any) -> None:
+    fake.routes[REVIEW] = allow("list", "get")
+    assert cluster.permissions(api, "team", True).status == "warn"
+    found = cluster.permissions(api, "team", False)
+    assert (found.status, found.text) == ("ok", "reading logs in team")
 
 
 def test_a_missing_service_account(fake: Loopback, api: Any) -> None:
@@ -205,7 +212,34 @@ def test_argos_settings_under_one_key_are_read() -> None:
 
 def test_nodes_that_may_not_be_listed_are_skipped(fake: Loopback) -> None:
     fake.routes["GET /api/v1/nodes"] = (403, {"message": "nodes is forbidden"})
-    checks = {item.name: item for item in examine._cluster(examine.Request(None, "r"), config())}
+    checks = {item.name: item for item in examine._cluster(Context(), config(), None)}
     assert checks["node pools"].status == "skip"
     assert "tolerations" not in checks
     assert checks["image"].status == "warn"
+
+
+def test_each_steps_own_nodes_and_image_are_looked_at(fake: Loopback) -> None:
+    stages = {
+        "train_gan": {"accelerator_count": 2},
+        "evaluate": {"image": "127.0.0.1:9/other:1.0", "node_selector": {"zone": "b"}},
+    }
+    found = [
+        (check.name, check.status, check.text)
+        for check in examine._cluster(Context(), config(stages=stages), None)
+    ]
+    small = "normalize, publish, record"
+    assert found[5:13] == [
+        ("node pools", "ok", f"{small}: 2 nodes; no accelerator is asked for"),
+        ("tolerations", "ok", f"{small}: may run on cpu"),
+        ("node pools", "ok", "train_autoencoder: 1 nodes with at least 1 nvidia.com/gpu"),
+        ("tolerations", "ok", "train_autoencoder: may run on gpu"),
+        ("node pools", "warn", "train_gan: none of 2 nodes has 2 nvidia.com/gpu now"),
+        ("tolerations", "skip", "train_gan: there is no node to compare with"),
+        ("node pools", "warn", "evaluate: no node is labelled zone=b now"),
+        ("tolerations", "skip", "evaluate: there is no node to compare with"),
+    ]
+    held, other = found[13:]
+    assert held[2] == (
+        f"normalize, train_autoencoder, train_gan, publish, record: {IMAGE} is on 1 nodes already"
+    )
+    assert (other[1], other[2].startswith("evaluate: 127.0.0.1:9 cannot")) == ("warn", True)

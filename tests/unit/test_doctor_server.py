@@ -1,192 +1,246 @@
-"""The doctor's checks of Kubeflow's API server and of the image's registry."""
+"""The doctor's checks of Kubeflow's API server, against the double, healthy and failing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aegan_pipelines.doctor import examine, image, server
+from aegan_pipelines import connection
+from aegan_pipelines.doctor import examine, server
 from aegan_pipelines.doctor.check import Check
 
-from aegan.errors import AeganError
+from tests.conftest import context_file
+from tests.kfp_server import KfpServer
 from tests.loopback import Loopback
 
-TOKEN = "top.secret.token"
-GOOD = {
-    "GET /apis/v2beta1/healthz": (200, {"multi_user": True}),
-    "GET /apis/v1beta1/healthz": (200, {"tag_name": "2.17.0"}),
-    "GET /apis/v2beta1/runs": (200, {"runs": []}),
-}
+SECRET = "top.secret.token"
+
+pytestmark = pytest.mark.usefixtures("no_surroundings")
 
 
-@pytest.fixture
-def api() -> Iterator[Loopback]:
-    with Loopback(dict(GOOD)) as running:
-        yield running
+def look(**options: str | None) -> list[Check]:
+    """The checks of the API server, as the command with these options makes them."""
+    context, broken = examine._context(options)
+    assert broken is None
+    checks = list(examine._server(context))
+    assert SECRET not in "\n".join(item.line() for item in checks)
+    return checks
 
 
-def test_a_good_server_passes_and_gets_the_token(api: Loopback) -> None:
-    request = examine.Request(None, "root", host=api.url, namespace="team")
-    checks = list(examine._server(request, TOKEN))
-    assert [item.status for item in checks] == ["ok", "ok", "ok"]
-    assert "multi-user" in checks[0].text
-    assert "release 2.17.0" in checks[1].text
-    assert "namespace team" in checks[2].text
-    assert all(headers["Authorization"] == f"Bearer {TOKEN}" for _, _, headers, _ in api.requests)
-    assert "namespace=team" in api.requests[-1][1]
-    assert not any(TOKEN in item.line() for item in checks)
+def statuses(checks: list[Check]) -> list[str]:
+    return [item.status for item in checks]
+
+
+def test_a_good_server_passes(kfp_server: KfpServer) -> None:
+    checks = look(host=kfp_server.url)
+    assert [(item.name, item.status, item.text) for item in checks] == [
+        ("API server", "ok", f"{kfp_server.url}, single-user"),
+        ("API version", "ok", "v2beta1, release 2.17.0"),
+        ("API access", "ok", "runs can be listed, with no credentials"),
+    ]
+    paths = [path for _, path, _ in kfp_server.journal]
+    assert paths == ["/apis/v2beta1/healthz", "/apis/v2beta1/runs"]
+
+
+def test_a_server_of_several_users_is_asked_about_the_namespace(
+    kfp_server: KfpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kfp_server.multi_user, kfp_server.denied = True, {"theirs"}
+    nameless = look(host=kfp_server.url)
+    assert statuses(nameless) == ["ok", "ok", "fail"]
+    assert "expected --namespace NAME" in nameless[2].text
+    monkeypatch.setenv("AEGAN_NAMESPACE", "team")
+    checks = look(host=kfp_server.url)
+    assert (checks[0].text, checks[2].text[:39]) == (
+        f"{kfp_server.url}, multi-user",
+        "runs of the namespace team can be liste",
+    )
+    denied = look(host=kfp_server.url, namespace="theirs")
+    assert statuses(denied) == ["ok", "ok", "fail"]
+    assert "does not allow this: HTTP 403" in denied[2].text
+    assert "kubeflow-edit" in denied[2].text
 
 
 @pytest.mark.parametrize(
-    ("answer", "text", "cure"),
+    ("way", "who"),
     [
-        ((401, {}), "does not know who asks (401)", "--token-file"),
-        ((302, "login"), "redirects to a login page (302)", "--token-file"),
-        ((403, {}), "refuses what this account asks (403)", "--namespace"),
-        ((404, {}), "has no API v2beta1 (404)", "ends in /pipeline"),
-        ((503, "busy"), "has an error of its own (503)", "kubectl logs"),
-        ((200, "<html>login</html>"), "not as Kubeflow Pipelines", "correct --host"),
+        ("AEGAN_TOKEN", "a bearer token"),
+        ("KF_PIPELINES_SA_TOKEN_PATH", "the token of"),
+        ("AEGAN_COOKIE", "a session cookie"),
+        ("token_file", "the token of"),
+        ("cookie_file", "a session cookie"),
+        ("context: token", "a bearer token"),
+        ("context: token_file", "the token of"),
+        ("context: cookie_file", "a session cookie"),
     ],
 )
-def test_every_refusal_is_explained(
-    answer: tuple[int, Any], text: str, cure: str, api: Loopback
+def test_each_way_to_say_who_we_are_is_taken(
+    way: str, who: str, kfp_server: KfpServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    api.routes["GET /apis/v2beta1/healthz"] = answer
-    (found,) = examine._server(examine.Request(None, "root", host=api.url), TOKEN)
-    assert found.status == "fail"
-    assert text in found.text
-    assert cure in found.cure
+    kfp_server.token = SECRET
+    file = tmp_path / "secret"
+    file.write_text(f"{SECRET}\n")
+    options = {"host": kfp_server.url}
+    named = way.removeprefix("context: ")
+    value = str(file) if named.endswith(("file", "PATH")) else SECRET
+    if way == "AEGAN_COOKIE":
+        value = f"authservice_session={SECRET}"
+    if way.startswith("context"):
+        context_file(f"{named}: {value}\n")
+    elif way.isupper():
+        monkeypatch.setenv(way, value)
+    else:
+        options[way] = value
+    checks = look(**options)
+    assert statuses(checks) == ["ok", "ok", "ok"]
+    assert f"with {who}" in checks[2].text
 
 
-def test_a_token_is_not_carried_to_where_a_redirect_leads(api: Loopback) -> None:
-    with Loopback({}) as other:
+def test_the_context_file_says_where_and_what_to_trust(
+    kfp_server: KfpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kfp_server.multi_user = True
+    context_file(f"host: {kfp_server.url}\nnamespace: team\nca_certificate: /etc/company.pem\n")
+    assert statuses(look()) == ["ok", "ok", "ok"]
+    made: dict[str, Any] = {}
+    monkeypatch.setattr(connection, "Api", lambda *_, **how: made.update(how))
+    server.open_api(examine._context({})[0])
+    assert made == {"ca_certificate": "/etc/company.pem", "timeout": 5.0, "attempts": 2}
+
+
+def test_inside_a_cluster_nothing_need_be_said(
+    kfp_server: KfpServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text(SECRET)
+    (tmp_path / "namespace").write_text("own")
+    kfp_server.token, kfp_server.multi_user = SECRET, True
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setattr(connection, "IN_CLUSTER", kfp_server.url)
+    monkeypatch.setattr(connection, "PROJECTED_TOKEN", str(tmp_path / "token"))
+    monkeypatch.setattr(connection, "POD_NAMESPACE", str(tmp_path / "namespace"))
+    checks = look()
+    assert statuses(checks) == ["ok", "ok", "ok"]
+    assert "runs of the namespace own can be listed" in checks[2].text
+
+
+def test_a_pods_token_is_reviewed_where_no_gateway_asks_for_it(
+    kfp_server: KfpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kfp_server.token, kfp_server.gateway, kfp_server.multi_user = SECRET, False, True
+    checks = look(host=kfp_server.url, namespace="team")
+    assert statuses(checks) == ["ok", "ok", "fail"]
+    assert "HTTP 401" in checks[2].text
+    assert "It got no credentials" in checks[2].text
+    monkeypatch.setenv("AEGAN_COOKIE", SECRET)
+    assert statuses(look(host=kfp_server.url, namespace="team")) == ["ok", "ok", "fail"]
+    monkeypatch.setenv("AEGAN_TOKEN", SECRET)
+    assert statuses(look(host=kfp_server.url, namespace="team")) == ["ok", "ok", "ok"]
+    monkeypatch.setenv("AEGAN_TOKEN", "of somebody else")
+    kfp_server.multi_user = False
+    assert statuses(look(host=kfp_server.url)) == ["ok", "ok", "ok"]
+
+
+def test_without_a_host_the_server_is_left_out() -> None:
+    (only,) = look()
+    assert (only.name, only.status) == ("API server", "skip")
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (401, "does not know who you are: HTTP 401"),
+        (302, "does not know who you are: HTTP 302"),
+        (403, "does not allow this: HTTP 403"),
+        (404, "is no Kubeflow Pipelines server"),
+        (503, "failed: HTTP 503 (injected), 2 times in a row"),
+        (0, "cannot reach Kubeflow Pipelines"),
+    ],
+)
+@pytest.mark.parametrize("name", ["API server", "API access"])
+def test_every_refusal_is_one_failure_that_says_what_to_do(
+    name: str, status: int, text: str, kfp_server: KfpServer
+) -> None:
+    kfp_server.fail(status, times=9, match="healthz" if name == "API server" else "/runs")
+    checks = look(host=kfp_server.url)
+    assert [item.name for item in checks if item.status == "fail"] == [name]
+    assert checks[-1].name == name
+    if name == "API access" and status == 404:
+        text = "not found at"
+    assert text in checks[-1].text
+
+
+def test_what_fails_once_is_no_failure(kfp_server: KfpServer) -> None:
+    kfp_server.fail(503, match="healthz")
+    kfp_server.fail(0, match="/runs")
+    assert statuses(look(host=kfp_server.url)) == ["ok", "ok", "ok"]
+
+
+def test_a_dead_host_and_one_that_hangs(
+    kfp_server: KfpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        (dead,) = look(host=f"http://127.0.0.1:{unused.getsockname()[1]}")
+    assert dead.status == "fail"
+    assert "refused. Check --host" in dead.text
+    monkeypatch.setattr(server, "SECONDS", 0.1)
+    kfp_server.fail(200, times=2, delay=0.3)
+    (slow,) = look(host=kfp_server.url)
+    assert (slow.status, "no answer in time" in slow.text) == ("fail", True)
+
+
+@pytest.mark.parametrize(
+    ("tag", "status", "text"),
+    [
+        ("2.4.1", "warn", "release 2.4.1 is older than 2.17"),
+        ("3.0.0", "warn", "release 3.0.0 is newer than 2.17"),
+        ("unknown", "ok", "does not tell its release"),
+        (None, "fail", "runs Kubeflow Pipelines 1.8.5: expected 2.0 or newer"),
+    ],
+)
+def test_releases(tag: str | None, status: str, text: str, kfp_server: KfpServer) -> None:
+    kfp_server.tag = tag
+    checks = look(host=kfp_server.url)
+    worst = checks[0] if tag is None else checks[1]
+    assert (worst.status, text in worst.text) == (status, True)
+    assert len(checks) == (1 if tag is None else 3)
+
+
+def test_a_page_is_no_api_and_a_token_is_not_carried_to_where_a_redirect_leads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AEGAN_TOKEN", SECRET)
+    health = "GET /apis/v2beta1/healthz"
+    with Loopback({health: (200, "<html>login</html>")}) as api, Loopback({}) as other:
+        (page,) = look(host=api.url)
+        assert "answered with a page, not with data" in page.text
         api.headers["Location"] = f"{other.url}/login"
-        api.routes["GET /apis/v2beta1/healthz"] = (307, "")
-        assert server.api_server(api.url, TOKEN).status == "fail"
+        api.routes[health] = (307, "")
+        assert statuses(look(host=api.url)) == ["fail"]
         assert other.requests == []
 
 
-def test_a_dead_and_a_slow_host(api: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "no connection" in server.api_server("http://127.0.0.1:9", None).text
-    monkeypatch.setattr(server, "SECONDS", 0.1)
-    api.delay = 1.0
-    assert "no answer within 0.1 s" in server.api_server(api.url, None).text
-
-
-def test_an_address_is_checked_and_shown_without_its_password() -> None:
-    assert "expected http:// or https://" in server.api_server("kubeflow.local", None).text
-    found = server.api_server("http://me:hush@127.0.0.1:9", None)
-    assert "hush" not in found.line()
-
-
-@pytest.mark.parametrize(
-    ("answer", "status", "text"),
-    [
-        ((200, {"tag_name": "2.4.0"}), "warn", "older than 2.17"),
-        ((200, {"tag_name": "1.8.5"}), "fail", "expected 2.x"),
-        ((404, {}), "ok", "does not tell its release"),
-        ((200, "no json"), "ok", "does not tell its release"),
-    ],
-)
-def test_versions(answer: tuple[int, Any], status: str, text: str, api: Loopback) -> None:
-    api.routes["GET /apis/v1beta1/healthz"] = answer
-    found = server.api_version(api.url, None)
-    assert found.status == status
-    assert text in found.text
-
-
-def test_access_to_the_namespace(api: Loopback) -> None:
-    api.routes["GET /apis/v2beta1/runs"] = (400, {"error": "namespace is empty"})
-    assert server.api_access(api.url, TOKEN, None).cure == "give --namespace yours"
-    api.routes["GET /apis/v2beta1/runs"] = (403, {})
-    assert server.api_access(api.url, TOKEN, "other").status == "fail"
-
-
-def test_tokens_come_from_a_file_or_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("AEGAN_TOKEN", "KF_PIPELINES_SA_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
-    assert server.read_token(None) is None
-    file = tmp_path / "token"
-    file.write_text(f"{TOKEN}\n")
-    assert server.read_token(str(file)) == TOKEN
-    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(file))
-    assert server.read_token(None) == TOKEN
-    monkeypatch.setenv("AEGAN_TOKEN", "other")
-    assert server.read_token(None) == "other"
-    with pytest.raises(AeganError, match="cannot read the token file .*: No such file"):
-        server.read_token(str(tmp_path / "none"))
-    file.write_text("\n")
-    with pytest.raises(AeganError, match="is empty; expected a bearer token"):
-        server.read_token(str(file))
-
-
-DIGEST = f"sha256:{'a' * 64}"
-
-
-@pytest.mark.parametrize(
-    ("name", "parts"),
-    [
-        ("aegan", ("registry-1.docker.io", "library/aegan", "latest")),
-        ("team/aegan:1", ("registry-1.docker.io", "team/aegan", "1")),
-        ("localhost:5000/aegan:1", ("localhost:5000", "aegan", "1")),
-        (f"eu.pkg.dev/p/r/aegan:1@{DIGEST}", ("eu.pkg.dev", "p/r/aegan", DIGEST)),
-    ],
-)
-def test_names_of_images(name: str, parts: tuple[str, str, str]) -> None:
-    assert image.parse_image(name) == parts
-
-
-def _look(registry: Loopback, reference: str) -> Check:
-    separator = "@" if reference.startswith("sha256:") else ":"
-    return image.image(f"{registry.address}/team/aegan{separator}{reference}")
-
-
-def test_an_image_is_asked_for_as_a_node_would() -> None:
-    with Loopback({f"HEAD /v2/team/aegan/manifests/{DIGEST}": (200, "")}) as registry:
-        assert _look(registry, DIGEST).status == "ok"
-        assert "oci.image.index" in registry.requests[0][2]["Accept"]
-        missing = _look(registry, "2.0.0")
-        assert (missing.status, "push the image" in missing.cure) == ("fail", True)
-
-
-def test_a_tag_is_told_its_digest() -> None:
-    with Loopback({"HEAD /v2/team/aegan/manifests/1.0": (200, "")}) as registry:
-        registry.headers["Docker-Content-Digest"] = DIGEST
-        found = _look(registry, "1.0")
-        assert found.status == "warn"
-        assert found.cure.endswith(f"{registry.address}/team/aegan@{DIGEST}")
-
-
-def test_the_anonymous_token_of_a_registry_is_fetched() -> None:
-    def manifest(request: Any) -> tuple[int, str]:
-        return (200 if request[2].get("Authorization") == "Bearer anonymous" else 401), ""
-
+def test_a_server_that_echoes_the_token_does_not_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AEGAN_TOKEN", SECRET)
     routes: dict[str, Any] = {
-        f"HEAD /v2/team/aegan/manifests/{DIGEST}": manifest,
-        "GET /token": (200, {"token": "anonymous"}),
+        "GET /apis/v2beta1/healthz": (200, {"tag_name": f"2.17.0-{SECRET}", "multi_user": False}),
+        "GET /apis/v2beta1/runs": (403, {"message": f"you sent {SECRET}"}),
     }
-    with Loopback(routes) as registry:
-        scope = "repository:team/aegan:pull"
-        registry.headers["WWW-Authenticate"] = (
-            f'Bearer realm="{registry.url}/token",service="s",scope="{scope}"'
-        )
-        assert _look(registry, DIGEST).status == "ok"
-        registry.routes["GET /token"] = (403, {})
-        refused = _look(registry, DIGEST)
-        assert (refused.status, "only to those who log in" in refused.text) == ("warn", True)
+    with Loopback(routes) as api:
+        checks = look(host=api.url)
+    assert "release 2.17.0-***" in checks[1].text
+    assert "you sent ***" in checks[2].text
 
 
-def test_a_registry_out_of_reach_is_no_failure_and_nodes_may_hold_the_image() -> None:
-    assert image.image(f"127.0.0.1:9/aegan@{DIGEST}").status == "warn"
-    assert image.image(f"127.0.0.1:9/aegan@{DIGEST}", held=2).status == "ok"
+def test_a_password_in_the_address_is_refused_and_not_shown() -> None:
+    (found,) = look(host=f"http://me:{SECRET}@127.0.0.1:9")
+    assert (found.status, "without a user or password" in found.text) == ("fail", True)
 
 
-def test_a_token_file_that_cannot_be_read_is_one_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examine.machine, "gpu", lambda: Check("GPU", "skip", ""))
-    request = examine.Request(None, "", token_file="/nowhere/token")
-    found = [item for item in examine.examine(request) if item.name == "token"]
-    assert [item.line().count("/nowhere/token") for item in found] == [1]
+@pytest.mark.parametrize("option", ["token_file", "cookie_file"])
+def test_a_file_that_cannot_be_read_is_one_failure(option: str, kfp_server: KfpServer) -> None:
+    (found,) = look(host=kfp_server.url, **{option: "/nowhere/secret"})
+    assert found.status == "fail"
+    assert f"cannot read the {option.replace('_', ' ')} /nowhere/secret" in found.text

@@ -50,7 +50,7 @@ def build(name: str) -> list[Tree]:
     return list(yaml.safe_load_all(_build(MANIFESTS / name)))
 
 
-def with_components(folder: Path, *names: str) -> list[Tree]:
+def with_components(folder: Path, *names: str, **settings: str) -> list[Tree]:
     """The base with some components, as an overlay of one's own would build it."""
     home = os.path.relpath(MANIFESTS, folder.resolve())
     tree = {
@@ -58,7 +58,7 @@ def with_components(folder: Path, *names: str) -> list[Tree]:
         "kind": "Kustomization",
         "resources": [f"{home}/base"],
         "components": [f"{home}/components/{name}" for name in names],
-    }
+    } | settings
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(tree))
     return list(yaml.safe_load_all(_build(folder.resolve())))
 
@@ -109,11 +109,14 @@ def test_all_components_go_together(tmp_path: Path) -> None:
         "cloud.google.com/gke-spot",
     }
     assert {t["key"] for t in watch["tolerations"]} == {"cloud.google.com/gke-spot"}
-    assert doctor["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    gpus = [c["name"] for c in doctor["containers"] if "nvidia.com/gpu" in c["resources"]["limits"]]
+    assert gpus == ["steps"]
     for pod in (watch, doctor):
-        mounted = {mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
-        assert {"root", "bucket-key", "tmp"} <= mounted
-        assert mounted == {volume["name"] for volume in pod["volumes"]}
+        mounted = [{mount["name"] for mount in c["volumeMounts"]} for c in pod["containers"]]
+        assert all({"root", "bucket-key", "tmp"} <= names for names in mounted)
+        assert set.union(*mounted) == {volume["name"] for volume in pod["volumes"]}
+        for container in pod["containers"]:
+            assert "GOOGLE_APPLICATION_CREDENTIALS" in {item["name"] for item in container["env"]}
         assert violations(pod) == []
 
 
@@ -121,9 +124,9 @@ def test_every_pod_has_a_read_only_root_and_limits() -> None:
     made = pods(build("overlays/gke")) + pods(build("overlays/kind-local"))
     assert len(made) == 3
     for pod in made:
-        (container,) = pod["containers"]
-        assert container["securityContext"]["readOnlyRootFilesystem"] is True
-        assert container["resources"]["limits"].keys() >= {"cpu", "memory"}
+        for container in pod["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+            assert container["resources"]["limits"].keys() >= {"cpu", "memory"}
         assert violations(pod) == []
 
 
@@ -137,11 +140,13 @@ def test_the_restricted_profile_is_really_checked() -> None:
     assert violations(spoilt) == [
         "hostNetwork is set",
         "volume host is of the kind ['hostPath']",
-        "doctor: privileged",
-        "doctor: allowPrivilegeEscalation must be false",
-        "doctor: capabilities must drop ALL",
-        "doctor: runAsNonRoot must be true",
-        "doctor: seccompProfile must be RuntimeDefault or Localhost",
+        "steps: privileged",
+        "steps: allowPrivilegeEscalation must be false",
+        "steps: capabilities must drop ALL",
+        "steps: runAsNonRoot must be true",
+        "steps: seccompProfile must be RuntimeDefault or Localhost",
+        "cluster: runAsNonRoot must be true",
+        "cluster: seccompProfile must be RuntimeDefault or Localhost",
     ]
 
 
@@ -160,13 +165,16 @@ def test_fields_are_really_checked() -> None:
 
 def test_rights_are_the_least() -> None:
     for tree in build("overlays/gke"):
-        if tree["kind"] == "Role":
+        if tree["kind"] in ("Role", "ClusterRole"):
             for rule in tree["rules"]:
                 assert "*" not in [*rule["verbs"], *rule["resources"], *rule["apiGroups"]]
                 if "secrets" in rule["resources"]:
                     assert rule["verbs"] == ["get"]
                     assert rule["resourceNames"]
-        assert not tree["kind"].startswith("Cluster")
+        if tree["kind"] == "ClusterRole":
+            assert {verb for rule in tree["rules"] for verb in rule["verbs"]} <= {"get", "list"}
+        elif tree["kind"].startswith("Cluster"):
+            assert tree["roleRef"]["name"] == "aegan-cluster-reader"
         assert tree["kind"] != "Secret", "secrets are made by hand"
 
 
@@ -174,10 +182,11 @@ def test_the_base_names_no_namespace_and_bindings_find_their_subjects() -> None:
     trees = build("base")
     assert all("namespace" not in tree["metadata"] for tree in trees)
     trees = build("overlays/gke")
-    named = {(t["kind"], t["metadata"]["name"], t["metadata"]["namespace"]) for t in trees}
+    named = {(t["kind"], t["metadata"]["name"], t["metadata"].get("namespace")) for t in trees}
     for tree in trees:
-        if tree["kind"] == "RoleBinding":
-            assert (tree["roleRef"]["kind"], tree["roleRef"]["name"], "kubeflow") in named
+        if tree["kind"].endswith("RoleBinding"):
+            place = tree["metadata"].get("namespace")
+            assert (tree["roleRef"]["kind"], tree["roleRef"]["name"], place) in named
             for subject in tree["subjects"]:
                 assert (subject["kind"], subject["name"], subject["namespace"]) in named
     accounts = [pod["serviceAccountName"] for pod in pods(trees)]
@@ -185,38 +194,61 @@ def test_the_base_names_no_namespace_and_bindings_find_their_subjects() -> None:
 
 
 def test_the_images_are_set_in_one_place(tmp_path: Path) -> None:
-    """Steps and doctor have TensorFlow; the watcher's image has what submits instead."""
+    """Steps have TensorFlow; the image of the watcher and of the cluster's checks has what submits."""
     trees = build("overlays/gke")
     settings = find(trees, "ConfigMap", "aegan-settings")["data"]
     image, cli_image = settings["AEGAN_IMAGE"], settings["AEGAN_CLI_IMAGE"]
     assert "@sha256:" in image
     assert "@sha256:" in cli_image
-    assert image_of(trees, "Job") == image
-    assert image_of(trees, "CronJob") == cli_image
+    assert images_of(trees, "Job") == {"steps": image, "cluster": cli_image}
+    assert images_of(trees, "CronJob") == {"watch": cli_image}
     (watcher,) = pods([find(trees, "CronJob")])
     assert "--set=compute.image=$(AEGAN_IMAGE)" in watcher["containers"][0]["args"]
     trees = with_components(tmp_path, "watch", "doctor")
     settings = find(trees, "ConfigMap", "aegan-settings")["data"]
     assert settings["AEGAN_IMAGE"] == f"aegan/aegan-python:{aegan.__version__}"
     assert settings["AEGAN_CLI_IMAGE"] == f"aegan/aegan-python:{aegan.__version__}-cli"
-    assert image_of(trees, "Job") == settings["AEGAN_IMAGE"]
-    assert image_of(trees, "CronJob") == settings["AEGAN_CLI_IMAGE"]
+    image, cli_image = settings["AEGAN_IMAGE"], settings["AEGAN_CLI_IMAGE"]
+    assert images_of(trees, "Job") == {"steps": image, "cluster": cli_image}
+    assert images_of(trees, "CronJob") == {"watch": cli_image}
 
 
-def image_of(trees: list[Tree], kind: str) -> str:
-    ((container,),) = [pod["containers"] for pod in pods([find(trees, kind)])]
-    return str(container["image"])
+def images_of(trees: list[Tree], kind: str) -> dict[str, str]:
+    (pod,) = pods([find(trees, kind)])
+    return {container["name"]: container["image"] for container in pod["containers"]}
 
 
 def test_the_watcher_gets_a_valid_configuration_and_a_token_for_kubeflow(tmp_path: Path) -> None:
     trees = with_components(tmp_path, "watch")
-    text = find(trees, "ConfigMap", "aegan-watch-config")["data"]["config.yaml"]
+    text = find(trees, "ConfigMap", "aegan-config")["data"]["config.yaml"]
     assert validate(yaml.safe_load(text), "config.yaml").data.source.startswith("gs://")
     (pod,) = pods(trees)
     (source,) = next(v["projected"]["sources"] for v in pod["volumes"] if v["name"] == "token")
     assert source["serviceAccountToken"]["audience"] == "pipelines.kubeflow.org"
+    (container,) = pod["containers"]
+    (namespace,) = [v for v in container["env"] if v["name"] == "AEGAN_NAMESPACE"]
+    assert namespace["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+    accounts = [arg for arg in container["args"] if arg.startswith("--service-account=")]
+    assert accounts == ["--service-account=aegan-pipeline"]
+    assert find(build("base"), "ServiceAccount")["metadata"]["name"] == "aegan-pipeline"
     assert find(trees, "CronJob")["spec"]["concurrencyPolicy"] == "Forbid"
     assert len(find(trees, "CronJob")["spec"]["schedule"].split()) == 5
+
+
+def test_policies_let_pods_reach_what_they_need_at_the_ports_of_pods(tmp_path: Path) -> None:
+    # SeaweedFS 8333 or MinIO 9000, the metadata store 8080, the API server 8887 and 8888.
+    needed = {8080, 8333, 8887, 8888, 9000}
+    policies = [
+        t for t in with_components(tmp_path, "network-policy") if t["kind"] == "NetworkPolicy"
+    ]
+    assert len(policies) == 2
+    for policy in policies:
+        (kubeflow,) = [
+            {port["port"] for port in rule["ports"]}
+            for rule in policy["spec"]["egress"]
+            if "kubeflow" in str(rule["to"])
+        ]
+        assert kubeflow == needed
 
 
 def test_workload_identity_reaches_every_account() -> None:

@@ -9,8 +9,10 @@ import pytest
 import yaml
 from aegan_pipelines.cli import main
 from aegan_pipelines.pipeline import compile_package
+from aegan_pipelines.platforms import check_root
 from click.testing import CliRunner
 
+from aegan.compute_steps import TRAINING_STEPS
 from aegan.config_compute import STEPS
 from aegan.config_file import validate
 from aegan.errors import ConfigError
@@ -19,8 +21,8 @@ from tests.packages import compiled, containers, started, tasks
 
 PARAMETERS = {"image", "accelerator", "accelerator_count", "data_source"}
 # The fields that put a volume into a pod. All are kinds that Pod Security "restricted" admits: emptyDir,
-# ephemeral and secret volumes; host paths cannot be said at all.
-VOLUMES = {"emptyDirMounts", "genericEphemeralVolume", "secretAsVolume"}
+# ephemeral and secret volumes and claims; host paths cannot be said at all.
+VOLUMES = {"emptyDirMounts", "genericEphemeralVolume", "secretAsVolume", "pvcMount"}
 OTHERS = {
     "securityContext",
     "nodeSelector",
@@ -28,6 +30,12 @@ OTHERS = {
     "imagePullSecret",
     "secretAsEnv",
     "activeDeadlineSeconds",
+}
+GKE_SPOT = {
+    "key": "cloud.google.com/gke-spot",
+    "operator": "Equal",
+    "value": "true",
+    "effect": "NoSchedule",
 }
 EVERYTHING = {
     "preset": "gke-l4",
@@ -47,12 +55,13 @@ EVERYTHING = {
         {"name": "key", "mount_path": "/secrets/key"},
         {"name": "tokens", "environment": {"TOKEN": "a", "SAME_TOKEN": "a"}},
     ],
+    "volumes": [{"claim": "outputs", "mount_path": "/mnt/aegan"}],
     "timeout_seconds": 7200,
     "retries": 5,
     "workspace": {"size": "30Gi", "storage_class": "fast", "access_modes": ["ReadWriteOnce"]},
     "stages": {
         "evaluate": {"accelerator_count": 1, "image": "aegan:other-1"},
-        "record": {"disk": {"size": "5Gi", "storage_class": "fast"}, "memory": "1Gi"},
+        "record": {"disk": {"size": "5Gi", "storage_class": "fast"}, "memory": "3Gi"},
     },
 }
 
@@ -126,7 +135,7 @@ def test_everything_that_is_set_is_in_every_pod(tmp_path: Path) -> None:
         assert container["resources"]["resourceCpuLimit"] == "6"
         assert container["resources"]["resourceCpuRequest"] == "6"
         assert container["resources"]["resourceMemoryLimit"] == (
-            "1Gi" if name == "record" else "20Gi"
+            "3Gi" if name == "record" else "20Gi"
         )
         environment = {item["name"]: item["value"] for item in container["env"]}
         assert environment == EVERYTHING["environment"] | {"TMPDIR": "/scratch"}
@@ -148,7 +157,10 @@ def test_everything_that_is_set_is_in_every_pod(tmp_path: Path) -> None:
                 "tolerationSeconds": "60",
             },
             {"operator": "Exists"},
+            *([GKE_SPOT] if name in TRAINING_STEPS else []),
         ]
+        (claim,) = pod["pvcMount"]
+        assert (claim["constant"], claim["mountPath"]) == ("outputs", "/mnt/aegan")
         assert pod["emptyDirMounts"][0] == {
             "volumeName": "aegan-shm",
             "mountPath": "/dev/shm",
@@ -257,6 +269,10 @@ def test_vertex_takes_an_accelerator_by_its_own_name(tmp_path: Path) -> None:
             {"secrets": [{"name": "a", "mount_path": "/a"}]},
             "compute.secrets: Vertex AI has no Kubernetes Secrets; leave it out; the run's service",
         ),
+        (
+            {"volumes": [{"claim": "a", "mount_path": "/a"}]},
+            "compute.volumes: the volumes are Kubernetes claims; leave it out",
+        ),
         ({"timeout_seconds": 5}, "compute.timeout_seconds: the limit is one of a Kubernetes pod"),
         ({"workspace": {"size": "1Gi"}}, "compute.workspace: the volume is a Kubernetes claim"),
         (
@@ -285,8 +301,53 @@ def test_what_vertex_cannot_do_is_refused_with_the_reason(
 
 def test_everything_that_vertex_cannot_do_is_said_at_once() -> None:
     message = refused(EVERYTHING, "vertex", "/data/root")
-    assert len(message.splitlines()) == 12
+    assert len(message.splitlines()) == 13
     assert "--root: steps on Vertex AI share no file system, received '/data/root'" in message
+
+
+@pytest.mark.parametrize(
+    ("root", "compute", "line"),
+    [
+        (None, {}, "no root was given; expected --root gs://bucket/path"),
+        ("runs", {}, "--root runs: pods do not share your folder; expected --root gs://bucket"),
+        (
+            "/mnt/aegan",
+            {},
+            "--root /mnt/aegan: no volume is mounted there in normalize, train_auto",
+        ),
+        (
+            "/mnt/aegan",
+            {
+                "volumes": [{"claim": "outputs", "mount_path": "/mnt"}],
+                "stages": {"publish": {"volumes": []}},
+            },
+            "--root /mnt/aegan: no volume is mounted there in publish; give --root gs://",
+        ),
+        (
+            "/mnt/../etc",
+            {"volumes": [{"claim": "outputs", "mount_path": "/mnt"}]},
+            "no volume is mounted there in",
+        ),
+    ],
+)
+def test_a_root_that_pods_cannot_reach_is_refused(root: Any, compute: Any, line: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_root(validate(tiny(compute=compute), "test"), root)
+    assert line in str(caught.value)
+
+
+def test_a_root_may_be_a_folder_in_a_claim_that_every_step_mounts(tmp_path: Path) -> None:
+    volumes = [{"claim": "outputs", "mount_path": "/mnt"}]
+    config = validate(tiny(compute={"volumes": volumes}), "test")
+    assert check_root(config, "/mnt/aegan") == "/mnt/aegan"
+    assert check_root(config, "/mnt") == "/mnt"
+    package = str(tmp_path / "p.yaml")
+    command = ["compile", "digits", "--root", "/mnt/aegan", "-o", package]
+    done = CliRunner().invoke(main, command)
+    assert "no volume is mounted there" in done.stderr
+    assert (
+        CliRunner().invoke(main, [*command, "--set", f"compute.volumes={volumes}"]).exit_code == 0
+    )
 
 
 def test_kubeflow_takes_no_accelerator_by_vertexs_name() -> None:

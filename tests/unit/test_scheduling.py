@@ -2,74 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from aegan_pipelines import scheduling, submission
-from aegan_pipelines.cli import main
-from aegan_pipelines.connection import Context
 from aegan_pipelines.credentials import Credentials
 from aegan_pipelines.rest import Api
-from aegan_pipelines.schedule_file import read_schedules
-from click.testing import CliRunner, Result
 
-from aegan.errors import AeganError, ConfigError
-from tests.conftest import tiny
+from aegan.errors import AeganError
 from tests.kfp_server import KfpServer
+from tests.schedules import CONTEXT, Killed, apply, command, killed_at, there, write
 
-CONTEXT = Context(root="gs://bucket/root")
-
-
-class Killed(BaseException):
-    pass
-
-
-@pytest.fixture(autouse=True)
-def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compiling takes most of the time here, and is tested elsewhere."""
-    cache: dict[str, bytes] = {}
-    compiled = submission.compiled
-
-    def cached(config: Any) -> bytes:
-        key = config.to_json()
-        if key not in cache:
-            cache[key] = compiled(config)
-        return cache[key]
-
-    monkeypatch.setattr(submission, "compiled", cached)
-
-
-def write(folder: Path, *schedules: dict[str, Any], group: str = "tests") -> Path:
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(tiny()))
-    base = {"config": "tiny.yaml", "cron": "0 3 * * *"}
-    tree = {"group": group, "schedules": [base | s for s in schedules]}
-    (folder / "schedules.yaml").write_text(yaml.safe_dump(tree))
-    return folder / "schedules.yaml"
-
-
-def apply(server: KfpServer, path: Path, *, prune: bool = False) -> list[str]:
-    file, api = read_schedules(path), Api(server.url, Credentials(), backoff=0.01)
-    wanted = scheduling.prepare_all(file, CONTEXT, datetime.now(UTC))
-    changes = scheduling.plan(wanted, file.group, scheduling.existing(api, ""))
-    for change in changes:
-        scheduling.carry_out(api, change, CONTEXT, prune=prune)
-    return [change.action for change in changes]
-
-
-def there(server: KfpServer) -> dict[str, tuple[str, str]]:
-    items = server.recurring.items.values()
-    names = [item["display_name"] for item in items]
-    assert len(names) == len(set(names)), names
-    trigger = {i["display_name"]: next(iter(i["trigger"].values())) for i in items}
-    status = {item["display_name"]: item["status"] for item in items}
-    return {
-        n: (status[n], str(t.get("cron", t.get("interval_second")))) for n, t in trigger.items()
-    }
+pytestmark = pytest.mark.usefixtures("compiled_once")
 
 
 def test_a_plan_is_carried_out_once_and_then_nothing_is_left_to_do(
@@ -103,39 +49,127 @@ def test_changes_pauses_and_orphans(kfp_server: KfpServer, tmp_path: Path) -> No
         apply(kfp_server, write(tmp_path, {"name": "other"}))
 
 
+EVERY_FIELD = {
+    "name": "a",
+    "cron": "30 4 * * mon",
+    "timezone": "Asia/Kolkata",
+    "start": "2040-01-01T05:30:00+05:30",
+    "end": "2041-01-01T00:00:00Z",
+    "concurrency": 3,
+    "catch_up": True,
+    "paused": True,
+    "root": "gs://other/aegan",
+    "parameters": {"accelerator_count": "2", "fresh": "x"},
+}
+
+
+def test_every_field_arrives_at_the_server(kfp_server: KfpServer, tmp_path: Path) -> None:
+    apply(kfp_server, write(tmp_path, EVERY_FIELD))
+    (identity,) = kfp_server.recurring.items
+    stored = Api(kfp_server.url, Credentials()).get(f"/recurringruns/{identity}")
+    assert stored["trigger"] == {
+        "cron_schedule": {
+            "cron": "0 0 23 * * 0",
+            "start_time": "2040-01-01T00:00:00Z",
+            "end_time": "2041-01-01T00:00:00Z",
+        }
+    }
+    assert stored["max_concurrency"] == "3"
+    assert stored["no_catchup"] is False
+    assert stored["status"] == "DISABLED"
+    given = {"accelerator_count": "2", "fresh": "x"}
+    assert stored["runtime_config"] == {"parameters": {"root": "gs://other/aegan"} | given}
+    reference = stored["pipeline_version_reference"]
+    version = kfp_server.pipelines.versions[reference["pipeline_version_id"]]
+    assert version["pipeline_id"] == reference["pipeline_id"]
+    pipeline = kfp_server.pipelines.items[reference["pipeline_id"]]
+    assert pipeline["display_name"] == "aegan-tiny"
+    experiment = kfp_server.experiments.items[stored["experiment_id"]]
+    assert experiment["display_name"] == "tiny"
+
+
+def test_an_interval_arrives_with_its_bounds_and_the_defaults_are_those_of_the_guide(
+    kfp_server: KfpServer, tmp_path: Path
+) -> None:
+    bounds = {"start": "2040-01-01T00:00:00Z", "end": "2041-01-01T00:00:00Z"}
+    apply(kfp_server, write(tmp_path, {"name": "a", "cron": None, "every": "2d"} | bounds))
+    (stored,) = kfp_server.recurring.items.values()
+    assert stored["trigger"] == {
+        "periodic_schedule": {
+            "interval_second": "172800",
+            "start_time": bounds["start"],
+            "end_time": bounds["end"],
+        }
+    }
+    assert (stored["max_concurrency"], stored["no_catchup"]) == ("1", True)
+    assert stored["status"] == "ENABLED"
+    assert stored["runtime_config"] == {"parameters": {"root": CONTEXT.root}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cron": "31 4 * * mon"},
+        {"timezone": "UTC"},
+        {"start": "2040-01-02T00:00:00Z"},
+        {"end": "2042-01-01T00:00:00Z"},
+        {"concurrency": 2},
+        {"catch_up": False},
+        {"root": "gs://another/aegan"},
+        {"parameters": {"accelerator_count": "4", "fresh": "x"}},
+        {"set": ["seed=9"]},
+        {"version": "latest"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_change_of_any_field_replaces_the_schedule_once(
+    kfp_server: KfpServer, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    apply(kfp_server, write(tmp_path, EVERY_FIELD))
+    changed = write(tmp_path, EVERY_FIELD | change)
+    assert apply(kfp_server, changed) == ["replace"]
+    assert apply(kfp_server, changed) == ["nothing"]
+    assert apply(kfp_server, write(tmp_path, EVERY_FIELD | change | {"paused": False})) == [
+        "enable"
+    ]
+
+
+def test_each_firing_gets_the_schedules_parameters_and_no_more_runs_than_it_may(
+    kfp_server: KfpServer, tmp_path: Path
+) -> None:
+    kfp_server.runs.executes = False
+    apply(kfp_server, write(tmp_path, EVERY_FIELD | {"paused": False}))
+    (identity,) = kfp_server.recurring.items
+    runs = [kfp_server.recurring.fire(identity) for _ in range(4)]
+    assert [run is None for run in runs] == [False, False, False, True]
+    parameters = {"root": "gs://other/aegan", "accelerator_count": "2", "fresh": "x"}
+    for run in runs[:3]:
+        assert run is not None
+        assert run["runtime_config"]["parameters"] == parameters
+    triggered = command(kfp_server, "trigger", "a").stdout.splitlines()[0]
+    assert kfp_server.runs.items[triggered]["runtime_config"]["parameters"] == parameters
+
+
 @pytest.mark.parametrize("before", [True, False], ids=["before-the-call", "after-the-call"])
 def test_killed_between_any_two_calls_it_converges_and_two_are_never_active(
     kfp_server: KfpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
-    once, countdown = Api._once, itertools.count(1)
-    limit = [0]
-
-    def dying(self: Api, *call: Any) -> Any:
-        last = next(countdown) == limit[0]
-        if last and before:
-            raise Killed
-        answer = once(self, *call)
-        if last:
-            raise Killed
-        return answer
-
-    monkeypatch.setattr(Api, "_once", dying)
     for number in range(1, 40):
-        old = write(tmp_path, {"name": "a", "cron": f"{number} 1 * * *"}, {"name": "b"})
-        limit[0] = 0
-        apply(kfp_server, old)
+        apply(
+            kfp_server,
+            write(tmp_path, {"name": "a", "cron": f"{number} 1 * * *"}, {"name": "b"}),
+        )
         new = write(
             tmp_path, {"name": "a", "cron": f"{number} 2 * * *"}, {"name": "b", "paused": True}
         )
-        countdown, limit[0] = itertools.count(1), number
-        try:
-            apply(kfp_server, new)
-        except Killed:
-            names = [item["display_name"] for item in kfp_server.recurring.items.values()]
-            assert {"a", "b"} <= set(names)  # none is lost
-        else:
-            break
-        limit[0] = 0
+        with monkeypatch.context() as patch:
+            killed_at(patch, number, before)
+            try:
+                apply(kfp_server, new)
+                break
+            except Killed:
+                names = [item["display_name"] for item in kfp_server.recurring.items.values()]
+                assert {"a", "b"} <= set(names)  # none is lost
         apply(kfp_server, new)
         assert there(kfp_server)["a"] == ("ENABLED", f"0 {number} 2 * * *")
         assert there(kfp_server)["b"][0] == "DISABLED"
@@ -155,51 +189,21 @@ def test_a_replaced_schedules_runs_live_on(kfp_server: KfpServer, tmp_path: Path
     assert kfp_server.runs.items[run["run_id"]]["state"] == "PENDING"
 
 
-def test_the_latest_version_follows_uploads_and_a_pinned_one_does_not(
+def test_the_next_times_of_an_interval_stay_what_they_are(
     kfp_server: KfpServer, tmp_path: Path
 ) -> None:
-    kfp_server.runs.executes = False
-    both = ({"name": "new", "version": "latest"}, {"name": "kept"})
-    apply(kfp_server, write(tmp_path, *both))
-    changed = ({"name": "new", "version": "latest", "set": ["seed=9"]}, {"name": "kept"})
-    assert apply(kfp_server, write(tmp_path, *changed)) == ["nothing", "nothing"]
-    versions = []
-    for identity in kfp_server.recurring.items:
-        run = kfp_server.recurring.fire(identity)
-        assert run is not None
-        reference = run["pipeline_version_reference"]
-        versions.append(list(kfp_server.pipelines.versions).index(reference["pipeline_version_id"]))
-    assert versions == [1, 0]
-    with pytest.raises(ConfigError, match="has no version named 'v7'"):
-        apply(kfp_server, write(tmp_path, {"name": "x", "version": "v7"}))
-
-
-@pytest.mark.parametrize(
-    ("entry", "message"),
-    [
-        ({"name": "A!"}, "schedules.0.name: String should match pattern"),
-        ({"name": "a", "every": "6h"}, "give `cron` or `every`, one of them"),
-        ({"name": "a", "cron": "0 25 * * *"}, "is no hour"),
-        ({"name": "a", "timezone": "Mars"}, "no time zone named 'Mars'"),
-        ({"name": "a", "concurrency": 11}, "less than or equal to 10, received 11"),
-        ({"name": "a", "crom": "x"}, "schedules.0.crom: no such setting; expected of name, config"),
-        ({"name": "a", "start": "2030-01-01T00:00:00"}, "a time needs its zone"),
-        ({"name": "a", "parameters": {"root": "x"}}, "give config and root beside"),
-    ],
-)
-def test_mistakes_are_told_before_anything_is_reached(
-    tmp_path: Path, entry: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(ConfigError) as caught:
-        read_schedules(write(tmp_path, entry))
-    assert message in str(caught.value)
-
-
-def command(server: KfpServer, *arguments: str) -> Result:
-    environment = {"AEGAN_HOST": server.url, "AEGAN_CONTEXT": "/dev/null"}
-    done = CliRunner().invoke(main, ["schedule", *arguments], env=environment)
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.output
-    return done
+    path = str(write(tmp_path, {"name": "often", "cron": None, "every": "6h"}))
+    root = ("--root", "gs://bucket/root")
+    command(kfp_server, "apply", path, *root)
+    (item,) = kfp_server.recurring.items.values()
+    made = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=20)
+    item["created_at"] = f"{made:%Y-%m-%dT%H:%M:%SZ}"
+    expected = [f"{made + timedelta(hours=h):%Y-%m-%d %H:%M:%S}Z" for h in (24, 30, 36)]
+    assert json.loads(command(kfp_server, "list", "--json").stdout)[0]["next"] == expected
+    again = json.loads(command(kfp_server, "apply", path, *root, "--json").stdout)
+    assert again == [{"action": "nothing", "name": "often", "next": expected}]
+    item["trigger"] = {"cron_schedule": {"cron": "@daily"}}  # of somebody else
+    assert command(kfp_server, "list").stdout == "active    often\n"
 
 
 def test_the_commands(kfp_server: KfpServer, tmp_path: Path) -> None:
@@ -234,3 +238,13 @@ def test_the_commands(kfp_server: KfpServer, tmp_path: Path) -> None:
     )
     no_root = command(kfp_server, "apply", path)
     assert (no_root.exit_code, "no root that pods can reach" in no_root.stderr) == (1, True)
+
+
+def test_what_a_killed_application_left_is_not_made_active_twice(
+    kfp_server: KfpServer, tmp_path: Path
+) -> None:
+    apply(kfp_server, write(tmp_path, {"name": "a"}))
+    (item,) = kfp_server.recurring.items.values()
+    kfp_server.recurring.items["twin"] = item | {"recurring_run_id": "twin", "status": "DISABLED"}
+    assert command(kfp_server, "resume", "a").stdout == "a is active\n"
+    assert kfp_server.recurring.items["twin"]["status"] == "DISABLED"

@@ -79,6 +79,21 @@ def test_an_alias_becomes_the_immutable_uri_of_the_version(
     assert annotations["aegan/digest"].startswith(version.rsplit("-", 1)[-1])
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *(("--name", name) for name in ("Bad_Name", "7up", "ends-", "a.b", "x" * 64, "a b")),
+        *(("--service-account", name) for name in ("Reader", "a_b", "")),
+    ],
+)
+def test_a_name_that_kubernetes_does_not_take_is_refused(option: str, value: str) -> None:
+    command = ["models", "serve-manifest", "gs://bucket/models/shirts", option, value]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 1
+    assert f"Kubernetes takes no {option[2:].replace('-', ' ')} {value!r}: expected" in done.stderr
+    assert done.stdout == ""
+
+
 def test_name_and_account_can_be_chosen(bucket: str, tmp_path: Path) -> None:
     version = publish(bucket, tmp_path / "version", "serving/autoencoder/1/x")
     options = ["--name", "other", "--service-account", "reader"]

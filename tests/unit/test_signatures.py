@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 import aegan
 from aegan.errors import IntegrityError, RegistryError
@@ -189,6 +189,31 @@ def test_what_is_no_key_is_named(tmp_path: Path, content: bytes | None, ours: Ke
     Registry(root).sign("m", version, ours[0])
     with pytest.raises((RegistryError, IntegrityError), match=r"key\.pem: (this is no|expected)"):
         Registry(root).verify("m", version, trust=Trust([path]))
+
+
+@pytest.mark.parametrize("kind", ["RSA", "Ed25519"])
+def test_a_key_of_another_kind_is_called_by_its_kind(tmp_path: Path, kind: str, ours: Keys) -> None:
+    root = str(tmp_path / "root")
+    [version] = publish(root, tmp_path, "1")
+    other = rsa.generate_private_key(65537, 2048) if kind == "RSA" else None
+    private, public = key_pair(tmp_path / "key", key=other or ed25519.Ed25519PrivateKey.generate())
+    message = f"it holds a key of the kind {kind}, which has no elliptic curve; expected .* P-256"
+    with pytest.raises(RegistryError, match=f"cannot sign with .*: {message}"):
+        Registry(root).sign("m", version, private)
+    Registry(root).sign("m", version, ours[0])
+    with pytest.raises(IntegrityError, match=f"no usable public key: {message}"):
+        Registry(root).verify("m", version, trust=Trust([public]))
+
+
+@pytest.mark.parametrize("trust", ["ours.pub", Path("ours.pub"), ["ours.pub"]], ids=repr)
+def test_trust_is_said_as_such(root: str, tmp_path: Path, trust: Any) -> None:
+    [version] = publish(root, tmp_path, "1")
+    for use in (
+        lambda: aegan.load(f"{root}/models/m@{version}", trust=trust),
+        lambda: Registry(root).verify("m", version, trust=trust),
+    ):
+        with pytest.raises(RegistryError, match=r"trust is .*expected aegan.Trust with paths"):
+            use()
 
 
 def test_trust_needs_a_list_of_keys(ours: Keys) -> None:

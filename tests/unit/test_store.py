@@ -45,6 +45,15 @@ def test_create_only_refuses_an_existing_object_and_keeps_it(root: str) -> None:
     assert store.read("once") == b"first"
 
 
+def test_create_only_holds_for_what_is_sent_in_a_session_too(root: str) -> None:
+    # Of an object over 8 MiB, a bucket's refusal comes as another type of exception.
+    store, large = open_store(root), bytes(9 * 2**20)
+    store.write("large", large, if_generation=0)
+    with pytest.raises(PreconditionError):
+        store.write("large", b"!" + large, if_generation=0)
+    assert store.read("large") == large
+
+
 def test_compare_and_swap_refuses_a_stale_generation(root: str) -> None:
     store = open_store(root)
     store.write("alias", b"one")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,8 +46,8 @@ def test_a_tenth_of_nine_is_the_largest() -> None:
     assert quantiles(np.arange(9.0)).threshold(0.1) == 8.0
 
 
-@pytest.mark.parametrize("share", [0, 1, -0.1, 1.5, float("nan")])
-def test_what_is_no_share_is_refused(share: float) -> None:
+@pytest.mark.parametrize("share", [0, 1, -0.1, 1.5, float("nan"), "a", None, [0.1]])
+def test_what_is_no_share_is_refused(share: Any) -> None:
     with pytest.raises(DataError, match="expected a number between 0 and 1"):
         quantiles(np.arange(9.0)).threshold(share)
 

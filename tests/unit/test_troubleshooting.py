@@ -16,7 +16,7 @@ FAMILY = {
     name
     for name, kind in vars(aegan.errors).items()
     if isinstance(kind, type) and issubclass(kind, AeganError)
-} | {"ClusterError"}
+} | {"ClusterError", "UsageError"}
 # A message with fewer letters of its own only puts a place before another message.
 LEAST_LETTERS = 6
 DIFFERS = "…"

@@ -23,7 +23,7 @@ class Check:
         name: what was looked at.
         status: `warn` may be in order, `skip` could not be looked at.
         text: what was found.
-        cure: what to do about it; empty where nothing is to be done.
+        cure: what to do about it; empty where nothing is to be done or the text says it.
     """
 
     name: str

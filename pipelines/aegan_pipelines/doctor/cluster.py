@@ -8,17 +8,14 @@ from typing import Any
 
 import yaml
 
+from aegan_pipelines.connection import POD_NAMESPACE, without_password
 from aegan_pipelines.doctor.check import SECONDS, Check, Status
 
 TIMEOUT = int(SECONDS)  # the client takes whole seconds only
-NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 KUBEFLOW = "kubeflow"
 SERVICE_ACCOUNT = "aegan-pipeline"
-RIGHTS = (
-    ("create", "pipelines.kubeflow.org", "runs"),
-    ("list", "", "pods"),
-    ("get", "", "pods/log"),
-)
+SUBMITTING = ("create", "pipelines.kubeflow.org", "runs")
+READING = (("list", "", "pods"), ("get", "", "pods/log"))
 
 
 def connect(config_file: str | None = None) -> tuple[Any, str] | Check:
@@ -34,7 +31,7 @@ def connect(config_file: str | None = None) -> tuple[Any, str] | Check:
         if config_file is None:
             config.load_incluster_config(client_configuration=settings)
             settings.retries = False
-            with open(NAMESPACE_FILE, encoding="utf-8") as file:
+            with open(POD_NAMESPACE, encoding="utf-8") as file:
                 return client.ApiClient(settings), file.read().strip()
     except config.ConfigException:
         pass
@@ -57,7 +54,7 @@ def cluster(api: Any, *, expected: bool) -> Check:
     """
     from kubernetes import client
 
-    where = api.configuration.host
+    where = without_password(api.configuration.host)
     try:
         version = client.VersionApi(api).get_code(_request_timeout=TIMEOUT)
     except client.ApiException as error:
@@ -87,12 +84,19 @@ def namespace(api: Any, name: str) -> Check:
     return Check("namespace", "ok", f"{name}, Pod Security: {level or 'not enforced'}")
 
 
-def permissions(api: Any, name: str) -> Check:
-    """Whether this account may submit runs and read their logs."""
+def permissions(api: Any, name: str, multi_user: bool | None) -> Check:
+    """Whether this account may submit runs and read the logs of their pods.
+
+    Args:
+        api: the client.
+        name: of the namespace.
+        multi_user: whether the API server asks Kubernetes who may submit, if that is known: a server of
+            one user asks for nothing.
+    """
     from kubernetes import client
 
     denied = []
-    for verb, group, resource in RIGHTS:
+    for verb, group, resource in READING if multi_user is False else (SUBMITTING, *READING):
         kind, _, part = resource.partition("/")
         attributes = client.V1ResourceAttributes(
             namespace=name, verb=verb, group=group, resource=kind, subresource=part or None
@@ -106,7 +110,8 @@ def permissions(api: Any, name: str) -> Check:
         if not answer.status.allowed:
             denied.append(f"{verb} {resource}")
     if not denied:
-        return Check("permissions", "ok", f"submitting runs and reading logs in {name}")
+        submitting = "" if multi_user is False else "submitting runs and "
+        return Check("permissions", "ok", f"{submitting}reading logs in {name}")
     cure = f"ask an administrator for the role kubeflow-edit in {name}"
     return Check("permissions", "warn", f"not allowed in {name}: {', '.join(denied)}", cure)
 

@@ -7,25 +7,30 @@ import sys
 
 import click
 
+from aegan_pipelines.cli_options import (
+    DEFAULT_ROOT,
+    connection_options,
+    json_option,
+    overrides_option,
+)
+
 
 @click.command()
 @click.argument("config", metavar="[CONFIG|PRESET]", required=False)
+@overrides_option
 @click.option(
-    "--root", default="aegan-root", show_default=True, help="Folder or gs:// path for all outputs."
+    "--root",
+    help="Folder or gs:// path for all outputs (or `root` of the context file)."
+    f"  [default: {DEFAULT_ROOT}]",
 )
-@click.option("--host", envvar="AEGAN_HOST", help="Kubeflow's API server [AEGAN_HOST].")
-@click.option("--namespace", help="Where runs are to be (default: the kubeconfig's).")
-@click.option(
-    "--token-file", help="A file with a bearer token for the API server (or set AEGAN_TOKEN)."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
+@json_option
+@connection_options
 def doctor(
     config: str | None,
-    root: str,
-    host: str | None,
-    namespace: str | None,
-    token_file: str | None,
+    overrides: tuple[str, ...],
+    root: str | None,
     as_json: bool,
+    **options: str | None,
 ) -> None:
     """Check everything that a run needs, and say what to do about what is not right.
 
@@ -33,8 +38,10 @@ def doctor(
     """
     from aegan_pipelines.doctor.examine import Request, examine
 
+    if overrides and config is None:
+        raise click.UsageError("--set overrides a setting of CONFIG, but none was given")
     checks = []
-    for check in examine(Request(config, root, host, namespace, token_file)):
+    for check in examine(Request(config, overrides, root, options)):
         checks.append(check)
         if not as_json:
             click.echo(check.line())

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from aegan.compute_steps import step_of
 from aegan.config import Config
+from aegan.config_compute import Compute
 from aegan.config_file import load_config
 from aegan.errors import AeganError
+from aegan_pipelines.cli_options import DEFAULT_ROOT
+from aegan_pipelines.connection import Context, Server, check_server, in_cluster, read_context
 from aegan_pipelines.doctor import cluster, image, machine, nodes, server, storage
 from aegan_pipelines.doctor.check import SECONDS, Check, limited
+from aegan_pipelines.rest import Api
+
+BROKEN = "not tried: the context file comes first"
 
 
 @dataclass(frozen=True)
@@ -21,77 +26,86 @@ class Request:
 
     Attributes:
         config: path of a YAML file or name of a preset; None leaves out what depends on it.
-        root: folder or gs:// path of the outputs.
-        host: address of the API server, or None.
-        namespace: where runs are to be; None is the kubeconfig's.
-        token_file: file with a bearer token for the API server.
+        overrides: of its settings, as `key=value`.
+        root: folder or gs:// path of the outputs; None is the context's, or else the default.
+        options: how to reach the cluster, as `read_context` takes them.
     """
 
-    config: str | None
-    root: str
-    host: str | None = None
-    namespace: str | None = None
-    token_file: str | None = None
+    config: str | None = None
+    overrides: tuple[str, ...] = ()
+    root: str | None = None
+    options: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def examine(request: Request) -> Iterator[Check]:
-    """Each check as soon as it is done. Nothing that a token says is in any of them."""
-    try:
-        token, problem = server.read_token(request.token_file), None
-    except AeganError as error:
-        token, problem = None, Check("token", "fail", str(error))
-    for check in _all(request, token, problem):
-        yield _redacted(check, token)
-
-
-def _redacted(check: Check, token: str | None) -> Check:
-    """A server may send back what it was sent."""
-    if not token:
-        return check
-    return replace(
-        check, text=check.text.replace(token, "***"), cure=check.cure.replace(token, "***")
-    )
-
-
-def _all(request: Request, token: str | None, problem: Check | None) -> Iterator[Check]:
+    """Each check as soon as it is done. No token, cookie or password is in any of them."""
     yield limited("Python", machine.python)
     yield from machine.packages()
     yield machine.gpu()
-    yield limited("disk", lambda: machine.disk(request.root))
+    context, broken = _context(request.options)
+    yield from [broken] if broken else []
+    root = request.root or context.root
+    yield limited("disk", lambda: machine.disk(root or DEFAULT_ROOT))
     config = None
     if request.config is not None:
-        config, check = _configuration(request.config)
+        config, check = _configuration(request.config, request.overrides)
         yield check
-    yield from storage.root(request.root)
+    if broken and root is None:  # it may stand in the file
+        yield Check("root", "skip", BROKEN)
+    else:
+        yield from storage.root(root or DEFAULT_ROOT)
     if config is not None:
-        pods = request.host is not None or "://" in request.root
+        pods = context.host is not None or "://" in (root or "")
         yield storage.source(config.data, in_pods=pods)
-    yield from [problem] if problem else []
-    yield from _server(request, token)
-    yield from _cluster(request, config)
+    told = None
+    if broken:
+        yield Check("API server", "skip", BROKEN)
+    else:
+        told = yield from _server(context)
+    yield from _cluster(context, config, told)
 
 
-def _configuration(source: str) -> tuple[Config | None, Check]:
+def _context(options: Mapping[str, str | None]) -> tuple[Context, Check | None]:
+    """Where the cluster is; of a context file that is broken, what the options say alone."""
     try:
-        config = load_config(source)
+        return in_cluster(read_context(**options)), None
+    except AeganError as error:
+        return Context(**options), Check("context", "fail", str(error), "correct the file")
+
+
+def _configuration(source: str, overrides: tuple[str, ...]) -> tuple[Config | None, Check]:
+    try:
+        config = load_config(source, overrides)
     except AeganError as error:
         return None, Check("configuration", "fail", str(error), "correct the file")
     return config, Check("configuration", "ok", f"{source} is valid")
 
 
-def _server(request: Request, token: str | None) -> Iterator[Check]:
-    host = request.host
-    if host is None:
-        yield Check("API server", "skip", "no --host was given and AEGAN_HOST is not set")
-        return
-    first = limited("API server", lambda: server.api_server(host, token), seconds=2 * SECONDS)
+def _server(context: Context) -> Generator[Check, None, Server | None]:
+    """Returns what the server told of itself, if it did."""
+    if context.host is None:
+        text = "no --host was given, AEGAN_HOST is not set, and no context file names one"
+        yield Check("API server", "skip", text)
+        return None
+    found: list[tuple[Api, Server]] = []
+
+    def reach() -> Check:
+        api = server.open_api(context)
+        found.append((api, check_server(api)))
+        return server.api_server(*found[0])
+
+    patience = 3 * SECONDS  # for two attempts
+    first = limited("API server", reach, seconds=patience)
     yield first
-    if first.status == "ok":
-        yield limited("API version", lambda: server.api_version(host, token))
-        yield limited("API access", lambda: server.api_access(host, token, request.namespace))
+    if first.status != "ok":
+        return None
+    api, told = found[0]
+    yield server.api_version(told)
+    yield limited("API access", lambda: server.api_access(api, context, told), seconds=patience)
+    return told
 
 
-def _cluster(request: Request, config: Config | None) -> Iterator[Check]:
+def _cluster(context: Context, config: Config | None, told: Server | None) -> Iterator[Check]:
     found: list[tuple[Any, str] | Check] = []
 
     def connect() -> Check:
@@ -103,43 +117,42 @@ def _cluster(request: Request, config: Config | None) -> Iterator[Check]:
         yield found[0] if found and isinstance(found[0], Check) else broken
         return
     api, usual = found[0]
-    space = request.namespace or usual
-    expected = request.host is not None or request.namespace is not None
+    space = context.namespace or usual
+    expected = context.host is not None or context.namespace is not None
     first = limited("cluster", lambda: cluster.cluster(api, expected=expected))
     yield first
     if first.status != "ok":
         return
-    account = config.compute.service_account if config else None
+    configured = config.compute.service_account if config else None
+    account = context.service_account or configured
+    multi_user = told.multi_user if told else None
     yield limited("namespace", lambda: cluster.namespace(api, space))
-    yield limited("permissions", lambda: cluster.permissions(api, space))
+    yield limited("permissions", lambda: cluster.permissions(api, space, multi_user))
     yield limited("service account", lambda: cluster.service_account(api, space, account))
     yield limited("Argo retries", lambda: cluster.argo_retries(api, space))
     if config:
-        yield from _nodes(api, _needs(config))
+        yield from _nodes(api, config.compute)
 
 
-def _needs(config: Config) -> dict[str, Any]:
-    """What the step that trains the GAN, the last to ask for an accelerator, asks for."""
-    step = step_of(config.compute, "train_gan")
-    tolerations = [toleration.model_dump(mode="json") for toleration in step.tolerations]
-    return asdict(step) | {"tolerations": tolerations}
-
-
-def _nodes(api: Any, compute: dict[str, Any]) -> Iterator[Check]:
-    found: list[Any] = []
+def _nodes(api: Any, compute: Compute) -> Iterator[Check]:
+    """Nodes, tolerations and images: a line each for all steps that ask for the same."""
+    listed: list[Any] = []
 
     def look() -> Check:
-        listed = nodes.list_nodes(api)
-        if isinstance(listed, Check):
-            return listed
-        check, fitting = nodes.node_pools(listed, compute)
-        found.extend((listed, fitting))
-        return check
+        found = nodes.list_nodes(api)
+        if isinstance(found, Check):
+            return found
+        listed.extend(found)
+        return Check("node pools", "ok", "")
 
-    yield limited("node pools", look)
-    listed, fitting = found if found else ([], [])
-    if found:
-        yield limited("tolerations", lambda: nodes.tolerations(fitting, compute))
-    name = compute["image"]
-    look_up = functools.partial(image.image, name, nodes.holding(listed, name))
-    yield limited("image", look_up, seconds=3 * SECONDS)
+    first = limited("node pools", look)
+    if first.status != "ok":
+        yield first
+    for names, step in nodes.alike(compute, nodes.placement) if first.status == "ok" else ():
+        pools, fitting = nodes.node_pools(listed, step)
+        for check in (pools, nodes.tolerations(fitting, step)):
+            yield replace(check, text=f"{names}: {check.text}")
+    for names, step in nodes.alike(compute, lambda step: step.image):
+        look_up = functools.partial(image.image, step.image, nodes.holding(listed, step.image))
+        check = limited("image", look_up, seconds=3 * SECONDS)
+        yield replace(check, text=f"{names}: {check.text}")

@@ -16,9 +16,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy
 
-from aegan.batch.source import Block
+from aegan.batch.source import Block, digest_of, readable
 from aegan.data.sources import EXAMPLE_KEYS
-from aegan.digests import sha256
 from aegan.errors import DataError
 
 KEYS = (*EXAMPLE_KEYS, "samples", "reconstructions")
@@ -60,11 +59,11 @@ class ArrayFile:
 
     def digest(self) -> str:
         """SHA-256 of the file."""
-        return sha256(self.path)
+        return digest_of(self.path)
 
     def blocks(self, first: int, sizes: Iterable[int]) -> Iterator[Block]:
         """See `Source`."""
-        with self.open() as stream:
+        with readable(self.path), self.open() as stream:
             self._read(stream, first * self.row_bytes, first, keep=False)
             for size in sizes:
                 content = self._read(stream, size * self.row_bytes, first, keep=True)
@@ -101,7 +100,8 @@ class ColumnMajorFile(ArrayFile):
         """See `Source`."""
         for size in sizes:
             # Mapped anew, so that the pages that were touched are let go.
-            mapped = np.load(self.path, mmap_mode="r", allow_pickle=False)
+            with readable(self.path):
+                mapped = np.load(self.path, mmap_mode="r", allow_pickle=False)
             yield Block(first, np.ascontiguousarray(mapped[first : first + size]))
             first += size
 

@@ -1,4 +1,4 @@
-"""CSV files as tables whose columns have the types that all their values fit."""
+"""CSV files as tables: numbers where the examples are, and else the text that stands there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def open_csv(path: Path, shape: tuple[int, ...], columns: Sequence[str]) -> Tabl
     """A CSV file with a line of names, in UTF-8; see `open_source`.
 
     It is read once to find the type of each column and to count rows: a column is of integers or of
-    floats if all its values are, and else is kept as the text that it is.
+    floats if all its values are. Only those that hold examples become numbers: in others a postal code
+    would lose its zeros, and an account number its last digits.
     """
     pa = pyarrow()
     try:
@@ -29,13 +30,15 @@ def open_csv(path: Path, shape: tuple[int, ...], columns: Sequence[str]) -> Tabl
             raise unreadable(path, "CSV", error) from None
     if not rows:
         raise _empty(path)
+    names = choose(path, schema, shape, columns)
+    fields = ((f.name, f.type if f.name in names else pa.string()) for f in schema)
+    schema = pa.schema(list(fields))
     types = dict(zip(schema.names, schema.types, strict=True))
 
     def batches() -> Iterator[Any]:
         convert = pa.csv.ConvertOptions(column_types=types)
         yield from _reader(path, convert_options=convert)
 
-    names = choose(path, schema, shape, columns)
     size = row_bytes(path.stat().st_size, rows, shape)
     return Table(path, rows, size, names, schema, shape, batches)
 

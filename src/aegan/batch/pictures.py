@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from aegan.batch.source import IMAGES, Array, Block
-from aegan.digests import sha256
+from aegan.batch.source import IMAGES, Array, Block, digest_of
 from aegan.errors import DataError
-from aegan.store import files_below
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 """Pillow's names of images of so many channels of 8 bits."""
@@ -37,8 +35,7 @@ class ImageFolder:
                 f" {list(shape)} {dtype}; give an .npy file in its units"
             )
         self.path, self._shape, self._dtype = path, shape, dtype
-        images = (p for p in files_below(path) if p.suffix.lower() in IMAGES)
-        self.files: Sequence[str] = [p.relative_to(path).as_posix() for p in images]
+        self.files: Sequence[str] = [p.relative_to(path).as_posix() for p in _images(path)]
         if not self.files:
             raise DataError(
                 f"{path}: no images there: expected files ending in {', '.join(IMAGES)}"
@@ -48,7 +45,7 @@ class ImageFolder:
 
     def digest(self) -> str:
         """SHA-256 of the names and digests of all images."""
-        lines = (f"{sha256(self.path / name)}  {name}\n" for name in self.files)
+        lines = (f"{digest_of(self.path / name)}  {name}\n" for name in self.files)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def blocks(self, first: int, sizes: Iterable[int]) -> Iterator[Block]:
@@ -93,3 +90,13 @@ class ImageFolder:
                 f" channels of {self._dtype} ({expected}); convert it as the training data was"
             )
         return pixels.astype(self._dtype)
+
+
+def _images(folder: Path) -> list[Path]:
+    """All of a folder and its subfolders, sorted; one that cannot be listed is no empty one."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    files = (Path(place, n) for place, _, names in os.walk(folder, onerror=refuse) for n in names)
+    return sorted(path for path in files if path.suffix.lower() in IMAGES and path.is_file())

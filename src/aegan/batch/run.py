@@ -6,6 +6,7 @@ A run that was killed goes on where it stopped; one that has finished is not don
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from aegan.batch.formats import Format, NpzFormat, ParquetFormat, read_marks
 from aegan.batch.parts import Parts, differences, explained, held, refusal, settle
 from aegan.batch.results import Operation, marks_of, operation
 from aegan.batch.source import Array, Block, Source, open_source
+from aegan.batch.stamps import check_same, stamps
 from aegan.data.normalizer import LARGEST
 from aegan.errors import DataError
 from aegan.model import Model
@@ -70,13 +72,12 @@ def run(model: Model, request: Request, say: Say = narrate) -> int:
         DependencyError: pyarrow is needed and not installed.
     """
     output = request.output
+    check_places(request)
     asked = operation(request.name, model)
-    is_npz = _checked_output(output) == ".npz"
-    if output.resolve() == request.path.resolve():
-        raise DataError(f"{output} is the input, too: expected another name for the output")
+    is_npz = output.suffix.lower() == ".npz"
     source = open_source(request.path, model.shape, model.dtype, request.columns)
     form: Format = NpzFormat(source, asked) if is_npz else ParquetFormat(source, asked)
-    seen = _stamp(request.path)
+    before = stamps(source)
     say(request.name, "info", f"{source.rows:,} rows in {request.path}")
     marks = marks_of(
         model,
@@ -100,7 +101,7 @@ def run(model: Model, request: Request, say: Say = narrate) -> int:
             say(request.name, "info", f"{output} {FINISHED}")
             return source.rows
         for number in _answer(model, asked, source, (form, parts), block_rows, say=say):
-            _check_same(request.path, seen)
+            check_same(source, before, parts.rows_of(number))
             parts.add(number)
         if output.suffix:
             _join(form, parts, output, source.rows)
@@ -109,23 +110,34 @@ def run(model: Model, request: Request, say: Say = narrate) -> int:
     return source.rows
 
 
-def _checked_output(output: Path) -> str:
-    """The ending of the output's name, of which there are a few."""
+def check_places(request: Request) -> None:
+    """Check where the answers shall go, before any work.
+
+    Raises as `run` does.
+    """
+    output, path = request.output, request.path
+    suffix = output.suffix.lower()
     if str(output).startswith("gs:/"):
         raise DataError(f"{output}: expected a local file or folder; copy it there afterwards")
-    if output.suffix.lower() not in ("", ".parquet", ".npz"):
+    if suffix not in ("", ".parquet", ".npz"):
         raise DataError(
             f"{output}: expected a name ending in .parquet or .npz, or one without an ending for a"
             " folder of Parquet files"
         )
-    if output.exists() and output.is_dir() == bool(output.suffix):
+    with explained(output):
+        if output.exists() and output.is_dir() == bool(suffix):
+            raise DataError(
+                f"{output} is a {'folder' if output.is_dir() else 'file'}: expected a"
+                f" {'file' if suffix else 'folder'} of this name, or nothing; choose another name"
+            )
+    if output.resolve() == path.resolve():
+        raise DataError(f"{output} is the input, too: expected another name for the output")
+    if path.resolve() in output.resolve().parents and os.path.isdir(path):
         raise DataError(
-            f"{output} is a {'folder' if output.is_dir() else 'file'}: expected a"
-            f" {'file' if output.suffix else 'folder'} of this name, or nothing; choose another name"
+            f"{output} lies in the folder that is read, {path}: expected a place outside of it"
         )
-    if output.suffix.lower() != ".npz":
+    if suffix != ".npz":
         pyarrow()  # missed now and not after the input was read
-    return output.suffix.lower()
 
 
 def _is_done(request: Request, marks: dict[str, str]) -> bool:
@@ -235,16 +247,3 @@ def _join(form: Format, parts: Parts, output: Path, rows: int) -> None:
             form.whole(paths, whole, rows)
         settle(whole, output)
         shutil.rmtree(parts.folder)
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
-
-
-def _check_same(path: Path, seen: tuple[int, int]) -> None:
-    if _stamp(path) != seen:
-        raise DataError(
-            f"{path} was changed while it was read; when nothing changes it any more, begin anew with"
-            " --overwrite"
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from aegan.digests import sha256
 from aegan.errors import DataError
 
 Array = np.ndarray[Any, Any]
@@ -69,6 +71,28 @@ class Source(Protocol):
         """SHA-256 of all that is read."""
 
 
+@contextlib.contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn a failure to read a file or folder into one clear error, which names it."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"cannot read {error.filename or path}: {error.strerror or error}; get the right to read it,"
+            " or take it out of what is read"
+        ) from None
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    with readable(path):
+        return sha256(path)
+
+
 def open_source(
     path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], columns: Sequence[str] = ()
 ) -> Source:
@@ -82,15 +106,16 @@ def open_source(
             empty: all columns of numbers, or the array that has a usual name.
 
     Raises:
-        DataError: there is no such file, its format is another, it is damaged or empty, or it cannot
-            hold examples of this shape.
+        DataError: there is no such file, it cannot be read, its format is another, it is damaged or
+            empty, or it cannot hold examples of this shape.
         DependencyError: a CSV or Parquet file, and pyarrow is not installed.
     """
     if str(path).startswith("gs:/"):
         raise DataError(f"{path}: expected a local file or folder; copy it here first")
-    if not path.exists():
-        raise DataError(f"no file or folder at {path}: expected the examples there")
-    source = _open(path, shape, dtype, columns)
+    with readable(path):
+        if not path.exists():
+            raise DataError(f"no file or folder at {path}: expected the examples there")
+        source = _open(path, shape, dtype, columns)
     if source.rows == 0:
         raise DataError(f"{path} holds no rows: expected at least one example")
     return source

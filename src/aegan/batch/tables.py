@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from aegan.batch.arrow import pyarrow
-from aegan.batch.source import Array, Block
-from aegan.digests import sha256
+from aegan.batch.source import Array, Block, digest_of
 from aegan.errors import DataError
 
 READ_AT_ONCE = 8192  # rows of a Parquet file, of which blocks are made
@@ -44,7 +43,7 @@ class Table:
 
     def digest(self) -> str:
         """SHA-256 of the file."""
-        return sha256(self.path)
+        return digest_of(self.path)
 
     def blocks(self, first: int, sizes: Iterable[int]) -> Iterator[Block]:
         """See `Source`."""
@@ -126,6 +125,11 @@ def choose(
     if texts := [name for name in columns if not widths[name]]:
         raise DataError(
             f"{path}: the column {texts[0]!r} is {schema.field(texts[0]).type}: expected numbers"
+        )
+    if twice := sorted({name for name in columns if columns.count(name) > 1}):
+        raise DataError(
+            f"{path}: --columns names {_listed(twice)} more than once: expected each column once; mind"
+            " that FIRST:LAST holds all from one to the other"
         )
     names = columns or [name for name, width in widths.items() if width]
     received, expected = sum(widths[name] for name in names), math.prod(shape)
