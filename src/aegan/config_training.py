@@ -179,7 +179,8 @@ class Gan(Training):
     draws_per_sample: PositiveInt = 1
     """How many times the generator draws for each sample of the published model. One of them is chosen
     at random, each with the weight exp(logit) of the discriminator, which estimates how much denser the
-    data is there than what is generated (Rubin 1987; Azadi et al. 2019)."""
+    data is there than what is generated (Rubin 1987; Azadi et al. 2019), calibrated on the validation
+    split (Turner et al. 2019)."""
 
     @property
     def discriminator(self) -> Architecture:

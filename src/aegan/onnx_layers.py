@@ -100,6 +100,11 @@ def _activation(graph: Graph, keras_layer: Any, inputs: list[Name], shape: Any) 
     return activated(graph, keras_layer.activation.__name__, inputs[0])
 
 
+def _rescaling(graph: Graph, keras_layer: Any, inputs: list[Name], shape: Any) -> Name:
+    product = graph("Mul", inputs[0], np.float32(keras_layer.scale))
+    return graph("Add", product, np.float32(keras_layer.offset))
+
+
 def _leaky_relu(graph: Graph, keras_layer: Any, inputs: list[Name], shape: Any) -> Name:
     return graph("LeakyRelu", inputs[0], alpha=float(keras_layer.negative_slope))
 
@@ -222,6 +227,7 @@ CONVERTERS: dict[str, Callable[[Graph, Any, list[Name], Any], Name]] = {
     "LayerNormalization": _layer_normalization,
     "LeakyReLU": _leaky_relu,
     "RepeatVector": _repeat,
+    "Rescaling": _rescaling,
     "Reshape": _reshape,
     "SpectralNormalization": _spectral_normalization,
     "UpSampling2D": _upsample,

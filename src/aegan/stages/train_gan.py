@@ -11,6 +11,7 @@ import numpy as np
 from aegan.config import Config
 from aegan.config_file import from_json
 from aegan.data.dataset import Dataset
+from aegan.narration import narrate
 from aegan.stages.stage import StageResult, fetch_outputs
 from aegan.stages.training_stage import run_training, write_history
 
@@ -88,23 +89,49 @@ def _train(
     write_history(history, output)
     (output / "keras").mkdir()
     learner.average.save(output / "keras" / "generator.keras")
+    chooser = None
     if settings.gan.draws_per_sample > 1:
-        learner.discriminator.save(output / "keras" / "discriminator.keras")
+        held_out = validation if in_latent_space else dataset.stored("validation")
+        chooser = _chooser(settings, learner, start, held_out, dataset)
+        chooser.save(output / "keras" / "discriminator.keras")
     latent.save_arrays(output / "mixture.npz", mixture)
     latent.save_arrays(output / "whitening.npz", whitening)
-    _save_candidates(settings, learner, mixture, (whitening, decoder), dataset, output)
+    networks = (learner.average, chooser)
+    _save_candidates(settings, networks, mixture, (whitening, decoder), dataset, output)
     return {"steps": int(history[-1]["step"]), "mixture_components": len(mixture.means)}
 
 
-def _labels(settings: Config, dataset: Dataset) -> Array | None:
-    """Class numbers [N] int32 of the training split, if the GAN has to know them."""
-    labels = dataset.labels("train") if settings.gan.conditional else None
+def _chooser(settings: Config, learner: Any, start: Any, held_out: Any, dataset: Dataset) -> Any:
+    """The discriminator that chooses among draws, calibrated on the validation split."""
+    import tensorflow as tf
+
+    from aegan import latent
+    from aegan.calibration import calibrated
+
+    known, labels = _labels(settings, dataset), _labels(settings, dataset, "validation")
+    classes = None
+    if known is not None and labels is not None:
+        classes = np.eye(len(latent.frequencies(known)), dtype=np.float32)[labels]
+
+    def generate(number: int, position: int, classes: Any) -> Any:
+        seed = tf.constant([settings.seed, position])
+        size = settings.gan.noise_size
+        return learner.average(latent.draw_noise(start, size, number, seed, classes))
+
+    network, scale = calibrated(learner.discriminator, generate, held_out, classes)
+    narrate("train_gan", "info", f"chooses by logits times {scale:.2f}, as validation data says")
+    return network
+
+
+def _labels(settings: Config, dataset: Dataset, split: str = "train") -> Array | None:
+    """Class numbers [N] int32 of a split, if the GAN has to know them."""
+    labels = dataset.labels(split) if settings.gan.conditional else None
     return None if labels is None else labels.astype(np.int32)
 
 
 def _save_candidates(
     settings: Config,
-    learner: Any,
+    networks: tuple[Any, Any],
     mixture: Any,
     to_examples: tuple[Any, Any],
     dataset: Dataset,
@@ -130,10 +157,10 @@ def _save_candidates(
     parts = {
         samplers.GAN: replace(
             of_mixture,
-            network=learner.average,
+            network=networks[0],
             mixture=mixture if section.prior == "mixture" else None,
             decoding=to_examples if in_latent_space else None,
-            choice=(learner.discriminator, number) if number > 1 else None,
+            choice=(networks[1], number) if number > 1 else None,
         ),
         samplers.MIXTURE: of_mixture,
         samplers.PRIOR: replace(
