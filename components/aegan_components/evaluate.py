@@ -24,16 +24,16 @@ def evaluate(
     The verdict is the component's one returned value because conditions of local runs resolve no
     other kind of output.
     """
-    import math
     from pathlib import Path
 
     from aegan.config_file import with_parameters
     from aegan.stages import evaluate
+    from aegan.stages.stage import finite_facts
 
     config = with_parameters(config, data_source, num_accelerators)
     result = evaluate.run(config, root, dataset_uri, autoencoder_uri, gan_uri, fresh=fresh)
-    for name, value in result.summary.items():
-        if isinstance(value, float) and math.isfinite(value):  # NaN kills a task
+    for name, value in finite_facts(result).items():
+        if isinstance(value, float):
             metrics.log_metric(name, value)
     page = evaluate.read_report(result)
     Path(report.path).write_bytes(page)

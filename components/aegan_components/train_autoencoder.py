@@ -18,8 +18,9 @@ def train_autoencoder(
     """Train and export the autoencoder; returns the URI of its outputs."""
     from aegan.config_file import with_parameters
     from aegan.stages import train_autoencoder
+    from aegan.stages.stage import finite_facts
 
     config = with_parameters(config, data_source, num_accelerators)
     result = train_autoencoder.run(config, root, dataset_uri, fresh=fresh)
-    model.metadata.update({"location": result.uri, **result.summary})
+    model.metadata.update({"location": result.uri, **finite_facts(result)})
     return result.uri

@@ -19,8 +19,9 @@ def train_gan(
     """Train and export the samplers; returns the URI of their outputs."""
     from aegan.config_file import with_parameters
     from aegan.stages import train_gan
+    from aegan.stages.stage import finite_facts
 
     config = with_parameters(config, data_source, num_accelerators)
     result = train_gan.run(config, root, dataset_uri, autoencoder_uri, fresh=fresh)
-    model.metadata.update({"location": result.uri, **result.summary})
+    model.metadata.update({"location": result.uri, **finite_facts(result)})
     return result.uri

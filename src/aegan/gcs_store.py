@@ -44,7 +44,7 @@ class GcsStore:
             with explained(self.uri):
                 from google.cloud import storage
 
-                # The emulator takes any project; a real client finds its own.
+                # The emulator wants a project, and takes any; buckets of the real service need none.
                 project = "emulator" if os.environ.get("STORAGE_EMULATOR_HOST") else None
                 self._bucket_handle = storage.Client(project=project).bucket(self._bucket_name)
         return self._bucket_handle

@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 from aegan.config_file import load_config, preset_names, validate
 from aegan.errors import TrainingError
 from aegan.registry import Registry
-from aegan.stages import train_autoencoder
+from aegan.stages import evaluate, train_autoencoder
 from aegan.store import open_store
 from tests.conftest import tiny
 from tests.packages import started
@@ -156,6 +156,14 @@ def test_accelerators_that_are_not_there_stop_a_cluster_and_not_a_laptop(
         TrainingError, match="accelerator_count is 1 and TensorFlow sees 0: use an image"
     ):
         train_autoencoder.run(config, published["root"], published["stages"]["normalize"]["uri"])
+    tree = tiny(
+        compute={"stages": {"evaluate": {"accelerator_count": 1}}}, evaluation={"samples": 201}
+    )
+    uris = [
+        published["stages"][name]["uri"] for name in ("normalize", "train_autoencoder", "train_gan")
+    ]
+    with pytest.raises(TrainingError, match="accelerator_count is 1 and TensorFlow sees 0"):
+        evaluate.run(validate(tree, "test").to_json(), published["root"], *uris)
 
 
 def test_the_compiled_package_runs_to_the_same_scores(

@@ -10,11 +10,61 @@ from typing import Any
 
 import pytest
 from aegan_components.evaluate import evaluate
+from aegan_components.train_autoencoder import train_autoencoder
+from aegan_components.train_gan import train_gan
 
 from aegan.config_file import validate
 from aegan.stages import evaluate as stage
-from aegan.stages.stage import StageResult
+from aegan.stages import record
+from aegan.stages import train_autoencoder as autoencoder_stage
+from aegan.stages import train_gan as gan_stage
+from aegan.stages.stage import STAGES, StageResult
 from tests.conftest import tiny
+
+
+class Artifact:
+    """A `dsl.Output[dsl.Model]`, whose URI is Kubeflow's to choose."""
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "metadata", {})
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AssertionError(f"{name} was set: outside the run's own prefix that fails the step")
+
+
+@pytest.mark.parametrize(
+    ("component", "trained", "inputs"),
+    [
+        (train_autoencoder, autoencoder_stage, ("dataset",)),
+        (train_gan, gan_stage, ("dataset", "autoencoder")),
+    ],
+)
+def test_models_tell_where_they_are_and_nothing_that_is_no_number(
+    component: Any, trained: Any, inputs: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = {"steps": 7, "validation_loss": math.nan, "seconds": 1.5}
+    result = StageResult("root/stage", "a", "2026-01-01T00:00:00Z", 1.0, {}, facts)
+    monkeypatch.setattr(trained, "run", lambda *_, **__: result)
+    model, config = Artifact(), validate(tiny(), "test").to_json()
+    uri = component.python_func(config, "", "", "root", *inputs, "", model)
+    assert uri == "root/stage"
+    assert model.metadata == {"location": "root/stage", "steps": 7, "seconds": 1.5}
+
+
+@pytest.mark.parametrize(
+    ("state", "finished", "status"),
+    [
+        ("SUCCEEDED", STAGES, "published"),
+        ("SUCCEEDED", STAGES[:-1], "failed"),  # reported as a success, and left no outputs
+        ("SUCCEEDED", (), "failed"),
+        ("FAILED", STAGES, "failed"),
+        ("CANCELLED", STAGES[:1], "cancelled"),
+    ],
+)
+def test_the_record_believes_outputs_and_not_what_kubeflow_says(
+    state: str, finished: tuple[str, ...], status: str
+) -> None:
+    assert record._status(state, {name: {"summary": {}} for name in finished}) == status
 
 
 def test_no_score_that_is_not_a_number_reaches_kubeflow(

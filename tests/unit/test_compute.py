@@ -309,6 +309,7 @@ def test_no_key_depends_on_where_a_model_is_trained() -> None:
     )
     assert run_key(here, "data") == run_key(there, "data")
     assert dataset_key(here, "data") == dataset_key(there, "data")
+    assert dataset_key(here, "data") != dataset_key(here, "other data")
     assert stage_keys(here, "dataset") == stage_keys(there, "dataset")
 
 

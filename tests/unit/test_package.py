@@ -119,6 +119,13 @@ def test_what_a_step_has_of_its_own_is_not_changed_by_a_run(tmp_path: Path) -> N
     assert "resourceCount" not in pods["train_autoencoder"]
 
 
+def test_no_step_takes_an_artifact_which_a_pod_would_copy_to_its_disk(tmp_path: Path) -> None:
+    spec, _ = compiled(tmp_path, EVERYTHING)
+    steps = [c for c in spec["components"].values() if "executorLabel" in c]
+    assert len(steps) == len(STEPS)
+    assert not any("artifacts" in c.get("inputDefinitions", {}) for c in steps)
+
+
 def test_no_count_is_compiled_as_a_number_alone(tmp_path: Path) -> None:
     spec, _ = compiled(tmp_path, EVERYTHING)
     asked = [c["resources"].get("accelerator") for c in containers(spec).values()]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aegan_pipelines import cluster
 from aegan_pipelines.credentials import Credentials
 from aegan_pipelines.rest import Api
 
@@ -30,6 +31,15 @@ def test_a_plan_is_carried_out_once_and_then_nothing_is_left_to_do(
     calls = len(kfp_server.calls("POST|DELETE"))
     assert apply(kfp_server, path) == ["nothing", "nothing"]
     assert len(kfp_server.calls("POST|DELETE")) == calls
+
+
+def test_schedules_are_found_on_every_page(
+    kfp_server: KfpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, {"name": "a"}, {"name": "b"}, {"name": "c"})
+    apply(kfp_server, path)
+    monkeypatch.setattr(cluster, "PAGE_SIZE", 1)
+    assert apply(kfp_server, path) == ["nothing"] * 3
 
 
 def test_changes_pauses_and_orphans(kfp_server: KfpServer, tmp_path: Path) -> None:

@@ -46,7 +46,6 @@ def test_create_only_refuses_an_existing_object_and_keeps_it(root: str) -> None:
 
 
 def test_create_only_holds_for_what_is_sent_in_a_session_too(root: str) -> None:
-    # Of an object over 8 MiB, a bucket's refusal comes as another type of exception.
     store, large = open_store(root), bytes(9 * 2**20)
     store.write("large", large, if_generation=0)
     with pytest.raises(PreconditionError):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from aegan.compute_steps import step_of
 from aegan.config_file import from_json
 from aegan.data.dataset import open_dataset
 from aegan.digests import to_json
@@ -37,7 +38,9 @@ def run(
     def work(output: Path) -> dict[str, Any]:
         from aegan.evaluation.evaluate import evaluate
         from aegan.evaluation.report import render
+        from aegan.plans import require_accelerators
 
+        require_accelerators(step_of(settings.compute, "evaluate").accelerator_count)
         with tempfile.TemporaryDirectory() as name:
             scratch = Path(name)
             dataset = open_dataset(fetch_outputs(dataset_uri, scratch))

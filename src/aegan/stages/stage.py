@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tempfile
 import time
 import uuid
@@ -58,6 +59,15 @@ class StageResult:
     files: dict[str, str]
     summary: dict[str, Any]
     fresh: str = ""
+
+
+def finite_facts(result: StageResult) -> dict[str, Any]:
+    """The summary without numbers that are not finite, of which one would fail a step on the cluster."""
+    return {
+        name: value
+        for name, value in result.summary.items()
+        if not (isinstance(value, float) and not math.isfinite(value))
+    }
 
 
 def dataset_key(config: Config, data_digest: str) -> str:
