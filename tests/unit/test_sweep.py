@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import yaml
+from aegan_pipelines import cli_sweep
 from aegan_pipelines.cli import main
 from aegan_pipelines.sweep_pipeline import compile_sweep
 from click.testing import CliRunner
@@ -172,3 +173,15 @@ def test_the_page_of_the_largest_sweep_is_self_contained_and_below_a_megabyte() 
     assert "finite &lt;&amp;&gt;" in page
     assert page.index(">199</td>") < page.index(">197</td>")
     assert "rejected by the gate: nothing is published" in page
+
+
+def test_more_trials_at_once_than_a_laptop_runs_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(_: Any) -> Any:
+        raise SystemExit(0)
+
+    monkeypatch.setattr(cli_sweep, "watched", ended)
+    command = ["sweep", "digits", "--grid", "gan.gamma=0.1,1", "--parallelism"]
+    for number, noted in (("2", False), ("3", True)):
+        done = CliRunner().invoke(main, [*command, number])
+        assert done.exit_code == 0
+        assert ("note: here, 2 trials run at the same time" in done.stderr) is noted
