@@ -15,6 +15,7 @@ from aegan_pipelines.cli_options import (
     exit_code,
     json_option,
     missing,
+    reachable_root,
     submit_options,
 )
 
@@ -84,10 +85,8 @@ def start(
         as_json: for programs.
         sweep: trials, metric and parallelism, to run a sweep.
     """
-    from aegan_pipelines.platforms import check_root
-
     api, context = open_cluster(options)
-    root = check_root(settings, root or context.root)
+    root = reachable_root(settings, root or context.root)
     note_local_source(settings.data.source)
     try:
         from aegan_pipelines import submission

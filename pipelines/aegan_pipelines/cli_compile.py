@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from aegan.errors import AeganError
-from aegan_pipelines.cli_options import config_options, missing
+from aegan_pipelines.cli_options import config_options, missing, reachable_root
 
 
 @click.command("compile")
@@ -39,11 +39,11 @@ def compile_(
         raise click.UsageError(f"-o {output}: expected a name ending in .yaml")
     try:
         from aegan_pipelines.pipeline import compile_package
-        from aegan_pipelines.platforms import check_root, notes
+        from aegan_pipelines.platforms import notes
     except ImportError as error:
         raise missing("compiling pipelines", "pipelines", error) from None
     if root is not None and platform == "kubeflow":
-        check_root(settings, root)
+        reachable_root(settings, root)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         compile_package(settings, output, root, platform)

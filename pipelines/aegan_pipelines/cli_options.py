@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from aegan.errors import DependencyError
+from aegan.errors import ConfigError, DependencyError
 
 DEFAULT_ROOT = "aegan-root"
 INTERRUPTED = 130  # exit code
@@ -68,6 +68,20 @@ def submit_options(command: Command) -> Command:
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, for programs, instead of text."
 )
+
+
+def reachable_root(settings: Any, root: str | None) -> str:
+    """The root of runs on a cluster; see `platforms.check_root`.
+
+    Raises:
+        UsageError: the pods of some step cannot reach it.
+    """
+    from aegan_pipelines.platforms import check_root
+
+    try:
+        return check_root(settings, root)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def missing(what: str, extra: str, error: ImportError) -> DependencyError:

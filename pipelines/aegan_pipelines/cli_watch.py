@@ -7,7 +7,13 @@ import json
 import click
 
 from aegan_pipelines.cli_cluster import open_cluster
-from aegan_pipelines.cli_options import config_options, connection_options, json_option, missing
+from aegan_pipelines.cli_options import (
+    config_options,
+    connection_options,
+    json_option,
+    missing,
+    reachable_root,
+)
 
 _SAYINGS = {
     "unchanged": "nothing changed since run {run_id}",
@@ -45,7 +51,6 @@ def watch(
     as a CronJob.
     """
     from aegan.config_file import load_config
-    from aegan_pipelines.platforms import check_root
 
     settings = load_config(config, overrides)
     api, context = open_cluster(options)
@@ -55,7 +60,7 @@ def watch(
         found = watching.watch(
             api,
             settings,
-            check_root(settings, root or context.root),
+            reachable_root(settings, root or context.root),
             context,
             min_bytes=min_bytes,
             min_files=min_files,

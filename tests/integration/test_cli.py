@@ -182,7 +182,7 @@ def test_a_root_that_pods_cannot_share_is_refused(tmp_path: Path) -> None:
     package = tmp_path / "p.yaml"
     done = cli("compile", "digits", "-o", str(package), "--root", "runs")
     assert done.returncode == 2
-    assert "pods do not share your folder; expected gs://bucket/path" in done.stderr
+    assert "pods do not share your folder; expected --root gs://bucket/path" in done.stderr
     assert not package.exists()
     done = cli("compile", "fashion-mnist", "-o", str(package), "--root", "gs://b/r")
     assert done.returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -52,7 +53,8 @@ def kill_after_checkpoint(process: subprocess.Popen[str], root: str, number: int
     seen: set[Path] = set()
     while len(seen) < number:
         assert process.poll() is None, process.stderr and process.stderr.read()
-        seen |= set(Path(root, "checkpoints").rglob(MARKER))
+        with contextlib.suppress(FileNotFoundError):  # an older one is deleted at this moment
+            seen |= set(Path(root, "checkpoints").rglob(MARKER))
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
