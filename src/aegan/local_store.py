@@ -15,7 +15,15 @@ from pathlib import Path
 
 from aegan.errors import PreconditionError, StoreError
 from aegan.store import Staged, check_name, files_below
-from aegan.transfers import copied, digest_of, in_parallel, plain_files, publishable, readable
+from aegan.transfers import (
+    copied,
+    digest_of,
+    in_parallel,
+    plain_files,
+    publishable,
+    readable,
+    writable,
+)
 
 ATTEMPTS = 100
 
@@ -68,7 +76,7 @@ class LocalStore:
 
     def write(self, name: str, content: bytes, *, if_generation: int | None = None) -> None:
         target = self._path(name)
-        with self._explained(target), self._temporary() as temporary:
+        with writable(target), self._temporary() as temporary:
             with temporary.open("wb") as file:
                 file.write(content)
                 file.flush()
@@ -91,7 +99,7 @@ class LocalStore:
 
     def upload(self, folder: Path, prefix: str) -> None:
         target = self._path(prefix)
-        with self._explained(target):
+        with writable(target):
             for path in files_below(folder):
                 copy = target / path.relative_to(folder)
                 with self._temporary() as temporary:
@@ -112,7 +120,7 @@ class LocalStore:
         def place(prefix: str) -> None:
             """All at once."""
             target = self._path(prefix)
-            with self._explained(target):
+            with writable(target):
                 _with_folder(target, lambda: _become(staging, target))
 
         try:
@@ -149,7 +157,7 @@ class LocalStore:
     def delete(self, prefix: str) -> None:
         target = self._path(prefix)
         doomed = self.root / f"{_TEMPORARY}{uuid.uuid4().hex}"
-        with self._explained(target):
+        with writable(target):
             try:  # At once, for readers and for those who write into it meanwhile, file or folder.
                 target.rename(doomed)
             except (FileNotFoundError, NotADirectoryError):  # nothing there, or someone was faster
@@ -174,18 +182,6 @@ class LocalStore:
             yield path
         finally:
             path.unlink(missing_ok=True)
-
-    @contextlib.contextmanager
-    def _explained(self, target: Path) -> Iterator[None]:
-        try:
-            yield
-        except StoreError:
-            raise
-        except OSError as error:
-            raise StoreError(
-                f"cannot write {target}: {error.strerror or error};"
-                " choose a folder that you may write to and that has room"
-            ) from error
 
 
 def _with_folder(target: Path, write: Callable[[], object]) -> None:

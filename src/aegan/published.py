@@ -13,12 +13,12 @@ from pathlib import Path
 
 from aegan import manifest as manifests
 from aegan import signatures
-from aegan.errors import AeganError, IntegrityError, PreconditionError, RegistryError, StoreError
+from aegan.errors import AeganError, IntegrityError, PreconditionError, RegistryError
 from aegan.manifest import Manifest
 from aegan.references import check_model_name, check_version
 from aegan.signatures import Trust
 from aegan.store import Store
-from aegan.transfers import readable
+from aegan.transfers import readable, writable
 
 CURE = "use another version, and find out who changed this one"
 
@@ -154,7 +154,7 @@ class Published:
             IntegrityError: names every extra, missing and changed file.
             StoreError: the folder cannot be written.
         """
-        try:
+        with writable(target):
             if target.exists() and (not target.is_dir() or any(target.iterdir())):
                 return self._complete(target, digest)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -162,13 +162,6 @@ class Published:
                 folder = Path(scratch) / self.version
                 manifest = self.download(folder, digest)
                 folder.rename(target)
-        except StoreError:
-            raise
-        except OSError as error:
-            raise StoreError(
-                f"cannot write {target}: {error.strerror or error};"
-                " choose a folder that you may write to and that has room"
-            ) from error
         return manifest
 
     def _complete(self, target: Path, digest: str | None) -> Manifest:

@@ -85,6 +85,20 @@ def readable(folder: Path) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def writable(target: Path | None) -> Iterator[None]:
+    """Say in our words what keeps a file or folder from being written."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {target}: {error.strerror or error};"
+            " choose a folder that you may write to and that has room"
+        ) from error
+
+
 def chunks(path: Path) -> Iterator[memoryview]:
     """The contents of a plain file; a link that took its place meanwhile is not followed.
 
@@ -142,7 +156,7 @@ class HashedFile:
         return encoded(self._crc32c)
 
     def __enter__(self) -> Self:
-        with self._explained():
+        with writable(self._path):
             if self._path is not None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self._path.open("wb", buffering=0)
@@ -152,7 +166,7 @@ class HashedFile:
         if self._file is not None:
             with self._file:
                 if kind is None and self._durable:
-                    with self._explained():
+                    with writable(self._path):
                         os.fsync(self._file.fileno())
 
     def write(self, chunk: bytes | memoryview) -> int:
@@ -161,7 +175,7 @@ class HashedFile:
         if self._crc32c is not None:
             self._crc32c.update(bytes(chunk))
         if self._file is not None:
-            with self._explained():
+            with writable(self._path):
                 rest = memoryview(chunk)
                 while rest:
                     rest = rest[self._file.write(rest) :]
@@ -176,16 +190,6 @@ class HashedFile:
             size = self._written - self._flushed
             os.posix_fadvise(descriptor, self._flushed, size, os.POSIX_FADV_DONTNEED)
         self._flushed = self._written
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise StoreError(
-                f"cannot write {self._path}: {error.strerror or error};"
-                " choose a folder that you may write to and that has room"
-            ) from error
 
 
 def checksums(path: Path) -> tuple[str, str]:

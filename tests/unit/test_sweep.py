@@ -161,7 +161,7 @@ def test_the_page_of_the_largest_sweep_is_self_contained_and_below_a_megabyte() 
             "headline": headline,
             "selected": "mixture",
             "verdict": "rejected",
-            "report": f"/root/stages/evaluate/{'k' * 32}/{'a' * 12}/report/report.html",
+            "report": f"/runs/stages/evaluate/{'k' * 32}/{'a' * 12}/report/report.html",
             "seconds": 12.0,
         }
         for number in range(1, MOST_TRIALS + 1)
