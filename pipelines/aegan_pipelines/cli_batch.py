@@ -66,23 +66,20 @@ def _command(name: str) -> click.Command:
 
 def _run(model: str, request: object) -> int:
     """Do what is wanted, with progress on a terminal or in a log."""
-    import os
-
     from rich.console import Console
 
     import aegan
     from aegan.batch.run import Request, check_places, run
-    from aegan.narration import INTERVAL_VARIABLE
-    from aegan_pipelines.display import shown
+    from aegan_pipelines.display import often, shown, transfers_shown
     from aegan_pipelines.quiet import quiet_stderr
 
     assert isinstance(request, Request)
     check_places(request)  # before a model is fetched
     console = Console(stderr=True)
     if console.is_terminal:
-        os.environ.setdefault(INTERVAL_VARIABLE, "0.5")
+        often()
     with shown(console) as display:
-        with quiet_stderr():
+        with quiet_stderr() as stderr, transfers_shown("load", stderr):
             loaded = aegan.load(model)
         return run(loaded, request, display.show)
 

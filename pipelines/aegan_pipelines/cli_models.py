@@ -15,6 +15,7 @@ import click
 import aegan
 from aegan_pipelines.cli_options import DEFAULT_ROOT, json_option
 
+SIGNED = {False: "not signed", True: "has a signature, unchecked: --public-key PEM checks whose"}
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -156,18 +157,29 @@ def _move(target: Any) -> dict[str, Any]:
 @click.argument("model")
 @public_keys_option
 def verify(model: str, public_keys: tuple[str, ...]) -> None:
-    """Check every file of a version against its manifest, and who signed that."""
+    """Check every file of a version against its manifest, and who signed that.
+
+    MODEL may also be a folder that a version was pulled into.
+    """
+    from aegan import pulled
+    from aegan_pipelines.display import transfers_shown
+
     trust = _trust(public_keys)
-    registry, name, version, digest = _resolved(model)
-    manifest = registry.verify(name, version, digest)
-    if trust is not None:
-        signed = f"signed by {registry.check_trust(name, version, manifest, trust)}"
-    elif registry.signature(name, version) is None:
-        signed = "not signed"
+    if (folder := pulled.folder_of(model)) is not None:
+        manifest = pulled.verify(folder)
+        what = f"{manifest.name} in {model}"
+        signature = pulled.signature(folder)
+        signer = trust and pulled.check_trust(folder, manifest, trust)
     else:
-        signed = "has a signature, unchecked: --public-key PEM checks whose"
+        registry, name, version, digest = _resolved(model)
+        with transfers_shown("verify"):
+            manifest = registry.verify(name, version, digest)
+        what = f"{name} {version}"
+        signature = registry.signature(name, version)
+        signer = trust and registry.check_trust(name, version, manifest, trust)
+    signed = f"signed by {signer}" if signer else SIGNED[signature is not None]
     files = len(manifest.files)
-    click.echo(f"{name} {version}: {files} files as published, root digest {digest}, {signed}")
+    click.echo(f"{what}: {files} files as published, root digest {manifest.digest}, {signed}")
 
 
 @models.command()
@@ -178,13 +190,16 @@ def verify(model: str, public_keys: tuple[str, ...]) -> None:
 @public_keys_option
 def pull(model: str, output: Path, public_keys: tuple[str, ...]) -> None:
     """Copy a version into a new folder, every file checked; it appears whole or not at all."""
+    from aegan_pipelines.display import transfers_shown
+
     trust = _trust(public_keys)
     registry, name, version, digest = _resolved(model)
     signed = ""
     if trust is not None:  # before anything appears
         manifest = registry.manifest(name, version, digest)
         signed = f", signed by {registry.check_trust(name, version, manifest, trust)}"
-    registry.pull(name, version, output, digest, trust=trust)
+    with transfers_shown("pull"):
+        registry.pull(name, version, output, digest, trust=trust)
     click.echo(f"{name} {version} is in {output}{signed}")
 
 

@@ -34,10 +34,13 @@ def sample(model: str, count: int, seed: int | None, label: int | None, output: 
             f"-o {output}: expected a name ending in .png, .npz or .parquet, or none for a folder"
         )
     import aegan
+    from aegan_pipelines.display import transfers_shown
     from aegan_pipelines.quiet import quiet_stderr
     from aegan_pipelines.sampling import check_output, write_samples
 
     check_output(output)
-    with quiet_stderr():
-        write_samples(aegan.load(model), count, seed, output, label)
+    with quiet_stderr() as stderr:
+        with transfers_shown("load", stderr):
+            loaded = aegan.load(model)
+        write_samples(loaded, count, seed, output, label)
     click.echo(f"wrote {count} samples to {output}", err=True)

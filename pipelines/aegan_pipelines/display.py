@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
+from aegan.narration import INTERVAL_VARIABLE
+from aegan.transfer_progress import transfers_told
 from aegan_pipelines.cli_options import INTERRUPTED
 
 BAR_WIDTH = 24
@@ -30,6 +33,35 @@ def shown(console: Any) -> Iterator[Display]:
         sys.exit(INTERRUPTED)
     finally:
         display.close()
+
+
+@contextlib.contextmanager
+def transfers_shown(what: str, stream: TextIO | None = None) -> Iterator[None]:
+    """Show how far files are on their way, if that takes long; on stderr, or another stream."""
+    stream = stream or sys.stderr
+    display: Display | None = None
+    if stream.isatty():
+        often()
+
+    def say(speaker: str, event: str, text: str) -> None:
+        nonlocal display
+        if display is None:
+            from rich.console import Console
+
+            display = Display(Console(file=stream))
+        display.show(speaker, event, text)
+
+    try:
+        with transfers_told(what, say):
+            yield
+    finally:
+        if display is not None:
+            display.close()
+
+
+def often() -> None:
+    """Let progress be told as often as a person at a terminal wants it."""
+    os.environ.setdefault(INTERVAL_VARIABLE, "0.5")
 
 
 class Display:

@@ -7,23 +7,25 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import TextIO
 
 from aegan.errors import AeganError
 
 
 @contextlib.contextmanager
-def quiet_stderr() -> Iterator[None]:
+def quiet_stderr() -> Iterator[TextIO]:
     """Hold back what is written to the process's stderr, also by native code; show it on a surprise.
 
-    TensorFlow logs about oneDNN and missing GPUs before any of its settings can silence it.
+    Yields the true stderr, for what must be seen meanwhile. TensorFlow logs about oneDNN and missing GPUs
+    before any of its settings can silence it.
     """
     sys.stderr.flush()
     original = os.dup(2)
-    with tempfile.TemporaryFile() as held:
+    with tempfile.TemporaryFile() as held, open(original, "w", buffering=1) as stderr:
         os.dup2(held.fileno(), 2)
         surprise = False
         try:
-            yield
+            yield stderr
         except AeganError:
             raise
         except BaseException:
@@ -32,7 +34,6 @@ def quiet_stderr() -> Iterator[None]:
         finally:
             sys.stderr.flush()
             os.dup2(original, 2)
-            os.close(original)
             if surprise:
                 held.seek(0)
                 sys.stderr.write(held.read().decode(errors="replace"))

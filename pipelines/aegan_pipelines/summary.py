@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import aegan
+from aegan import pulled
 from aegan.references import parse_reference
 from aegan.samplers import TITLES
 from aegan.store import open_store
 from aegan.sweep import describe
+from aegan.version_files import VersionFiles
 
 
 def summarize(record: dict[str, Any], root: str) -> str:
@@ -105,7 +107,9 @@ def describe_failed_sweep(record: dict[str, Any]) -> str:
 
 
 def version_facts(uri: str) -> dict[str, Any]:
-    """What is known of a published version, read from its own files."""
+    """What is known of a published version, read from its own files; or of one that was pulled."""
+    if (folder := pulled.folder_of(uri)) is not None:
+        return _pulled_facts(folder)
     root, name, reference = parse_reference(uri)
     registry = aegan.Registry(root)
     version, digest = registry.resolve(name, reference)
@@ -128,10 +132,26 @@ def version_facts(uri: str) -> dict[str, Any]:
     }
 
 
+def _pulled_facts(folder: Path) -> dict[str, Any]:
+    manifest = pulled.verify(folder)
+    files = VersionFiles(folder, manifest)
+    return {
+        "name": manifest.name,
+        "version": None,  # which such a folder does not know
+        "digest": manifest.digest,
+        "uri": str(folder),
+        "aliases": {},
+        "signature": None if pulled.signature(folder) is None else "unchecked",
+        "files": dict(manifest.files),
+        "metrics": json.loads(files.read("report/metrics.json")),
+        "verdict": json.loads(files.read("report/verdict.json")),
+    }
+
+
 def describe_version(facts: dict[str, Any]) -> str:
     """Facts for a person to read."""
     lines = [
-        f"{facts['name']} {facts['version']}",
+        f"{facts['name']} {facts['version'] or '(pulled)'}",
         f"digest   {facts['digest']}",
         f"at       {facts['uri']}",
     ]

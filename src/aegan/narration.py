@@ -16,6 +16,9 @@ from collections.abc import Callable, Iterator, Mapping
 INTERVAL_VARIABLE = "AEGAN_PROGRESS_SECONDS"
 DEFAULT_INTERVAL = 10.0
 
+Say = Callable[[str, str, str], None]
+"""Is told who speaks, the event and the text."""
+
 _LISTENERS: list[Callable[[str, str], None]] = []
 _TRIALS: list[int] = []
 
@@ -49,11 +52,30 @@ def heard_by(listen: Callable[[str, str], None]) -> Iterator[None]:
         _LISTENERS.remove(listen)
 
 
-class Progress:
-    """Reports steps done, rate and time left at most once per interval.
+class Pace:
+    """How fast something goes, and how long it will take, at most once per interval.
 
     The interval is `AEGAN_PROGRESS_SECONDS`, 10 by default.
     """
+
+    def __init__(self, total: float, *, done: float = 0):
+        """Start the clock at what is done already."""
+        self._total, self._first = total, done
+        self._interval = float(os.environ.get(INTERVAL_VARIABLE, DEFAULT_INTERVAL))
+        self._start = self._last = time.monotonic()
+
+    def due(self, done: float) -> tuple[float, str] | None:
+        """Rate per second and time left, if the interval has passed or all is done; else None."""
+        now = time.monotonic()
+        if now - self._last < self._interval and done < self._total:
+            return None
+        self._last = now
+        rate = (done - self._first) / max(now - self._start, 1e-9)
+        return rate, duration((self._total - done) / max(rate, 1e-9))
+
+
+class Progress:
+    """Reports steps done, rate and time left."""
 
     def __init__(
         self,
@@ -63,14 +85,12 @@ class Progress:
         done: float,
         samples: int,
         unit: str = "step",
-        say: Callable[[str, str, str], None] = narrate,
+        say: Say = narrate,
     ):
         """Start to count from the steps that are done; each takes so many samples."""
         self._stage, self._total, self._samples = stage, total, samples
         self._unit, self._say = unit, say
-        self._interval = float(os.environ.get(INTERVAL_VARIABLE, DEFAULT_INTERVAL))
-        self._first, self._start = done, time.monotonic()
-        self._last = self._start
+        self._pace = Pace(total, done=done)
 
     def report(self, steps: float, metrics: Mapping[str, float]) -> None:
         """Say how far training is, if the interval has passed or it is over.
@@ -79,18 +99,15 @@ class Progress:
             steps: that are done; a fraction is one in flight.
             metrics: of which the losses are shown.
         """
-        now, total = time.monotonic(), self._total
-        if now - self._last < self._interval and steps < total:
+        if (due := self._pace.due(steps)) is None:
             return
-        self._last = now
-        rate = (steps - self._first) / max(now - self._start, 1e-9)
-        left = (total - steps) / max(rate, 1e-9)
+        rate, left = due
         losses = "".join(f"  {k} {v:.5g}" for k, v in metrics.items() if k.endswith("loss"))
         self._say(
             self._stage,
             "progress",
-            f"{self._unit} {int(steps):,}/{total:,} ({steps / total:.0%}){losses}"
-            f"  {rate * self._samples:,.0f} samples/s  {duration(left)} left",
+            f"{self._unit} {int(steps):,}/{self._total:,} ({steps / self._total:.0%}){losses}"
+            f"  {rate * self._samples:,.0f} samples/s  {left} left",
         )
 
 

@@ -18,6 +18,7 @@ from aegan.manifest import Manifest
 from aegan.references import check_model_name, check_version
 from aegan.signatures import Trust
 from aegan.store import Store
+from aegan.transfer_progress import metered
 from aegan.transfers import readable, writable
 
 CURE = "use another version, and find out who changed this one"
@@ -123,7 +124,8 @@ class Published:
     def _checked(self, digest: str | None, transfer: Callable[[], dict[str, str]]) -> Manifest:
         manifest, content = self._manifest(digest)
         try:
-            found = transfer()
+            with metered(lambda: sum(size for size, _ in self._store.marks(self.place).values())):
+                found = transfer()
         except AeganError:
             self._still_there()
             raise

@@ -42,9 +42,20 @@ def verify(folder: Path, trust: Trust | None = None) -> Manifest:
             raise IntegrityError(f"{folder}: {error}; {CURE}") from None
         name = check_model_name(manifest.name)
         if trust is not None:
-            path = folder / manifests.SIGNATURE
-            signature = path.read_bytes() if path.is_file() else None
-            signatures.check(manifest, signature, trust, name=name, what=str(folder))
+            check_trust(folder, manifest, trust)
         if lines := manifests.differences(manifest, manifests.of_folder(name, folder)):
             raise not_as_published(str(folder), lines)
     return manifest
+
+
+def signature(folder: Path) -> bytes | None:
+    """The contents of `model.sig`, unchecked: it may be anything; None without one."""
+    path = folder / manifests.SIGNATURE
+    with readable(folder):
+        return path.read_bytes() if path.is_file() else None
+
+
+def check_trust(folder: Path, manifest: Manifest, trust: Trust) -> Path:
+    """The trusted key that signed what `verify` gave; errors as of `Published.check_trust`."""
+    signed = signature(folder)
+    return signatures.check(manifest, signed, trust, name=manifest.name, what=str(folder))

@@ -14,6 +14,7 @@ from typing import IO, Any, Self, TypeVar
 
 from aegan.errors import IntegrityError, StoreError
 from aegan.store import check_file_name
+from aegan.transfer_progress import passed
 
 WORKERS = 8
 CHUNK = 2**18
@@ -124,6 +125,7 @@ def digest_of(path: Path) -> str:
     hasher = hashlib.sha256()
     for chunk in chunks(path):
         hasher.update(chunk)
+        passed(len(chunk))
     return hasher.hexdigest()
 
 
@@ -182,6 +184,7 @@ class HashedFile:
             self._written += len(chunk)
             if self._durable and self._written - self._flushed >= FLUSH:
                 self._begin_flush(self._file.fileno())
+        passed(len(chunk))
         return len(chunk)
 
     def _begin_flush(self, descriptor: int) -> None:

@@ -57,6 +57,29 @@ def test_a_broken_alias_hides_nothing_but_itself(kept: tuple[str, str]) -> None:
     assert f"error: {broken} is not a valid alias (RecursionError" in listed.stderr
 
 
+def test_what_was_pulled_is_shown_and_verified_where_it_lies(
+    kept: tuple[str, str], tmp_path: Path
+) -> None:
+    root, version = kept
+    pulled = tmp_path / "pulled"
+    models("pull", f"{root}/models/tiny@{version}", "-o", pulled)
+    there, here = (
+        json.loads(models("show", model, "--json").stdout)
+        for model in (f"{root}/models/tiny@{version}", pulled)
+    )
+    own = {"version": None, "uri": str(pulled), "aliases": {}}
+    assert here == there | own
+    assert models("show", pulled).stdout.startswith("tiny (pulled)\n")
+    verified = models("verify", pulled)
+    assert verified.stdout.startswith(f"tiny in {pulled}: {len(there['files'])} files as published")
+    assert verified.stdout.endswith(f"root digest {there['digest']}, not signed\n")
+    (pulled / "README.md").write_text("better")
+    for command in ("verify", "show"):
+        refused = models(command, pulled)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "changed: README.md" in refused.stderr
+
+
 # --- Aliases
 
 
@@ -191,6 +214,9 @@ def test_what_was_signed_is_verified_and_pulled_by_the_key_that_is_named(
     pulled = models("pull", model, "-o", tmp_path / "pulled", *keys)
     assert pulled.stdout == f"tiny {version} is in {tmp_path}/pulled, signed by {ours[1]}\n"
     assert (tmp_path / "pulled" / SIGNATURE).read_bytes() == place.read_bytes()
+    there = models("verify", tmp_path / "pulled", *keys)
+    assert there.stdout.startswith(f"tiny in {tmp_path}/pulled: ")
+    assert there.stdout.endswith(f", signed by {ours[1]}\n")
     for command in (("verify", model), ("pull", model, "-o", tmp_path / "other")):
         refused = models(*command, "--public-key", theirs[1])
         assert (refused.returncode, refused.stdout) == (1, "")

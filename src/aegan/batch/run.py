@@ -25,7 +25,7 @@ from aegan.batch.stamps import check_same, stamps
 from aegan.data.normalizer import LARGEST
 from aegan.errors import DataError
 from aegan.model import Model
-from aegan.narration import Progress, narrate
+from aegan.narration import Progress, Say, narrate
 
 BLOCK_BYTES = 2**24
 BLOCK_ROWS = 2**16
@@ -33,7 +33,6 @@ WHOLE_BATCHES = 1024  # rows that the model takes at once
 BLOCKS_IN_PART = 16
 FINISHED = "was finished earlier, of the same input and model"
 
-Say = Callable[[str, str, str], None]
 Item = TypeVar("Item")
 
 
