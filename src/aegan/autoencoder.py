@@ -181,10 +181,13 @@ class AutoencoderLearner:
 def plan(config: Config) -> plans.Plan:
     """How the configuration says to train the autoencoder."""
     section = config.autoencoder
+    mixes_samples = section.normalization == "batch" or section.free_bits > 0
+    widest = max([*section.hidden, section.latent_size])
     return plans.plan_of(
         section,
         "train_autoencoder",
         config.seed,
         validate_every=section.validate_every,
         patience=section.patience,
+        pieces=1 if mixes_samples else plans.pieces_of(section, widest),
     )

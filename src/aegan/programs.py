@@ -130,31 +130,46 @@ class MiniBatches:
         self.most_units = min(MOST_UNITS, most_streamed) if streamed else MOST_UNITS
         self._ahead = Ahead(self._gathered)
         strategy, xla = tf.distribute.get_strategy(), plan.xla and replicas.count() == 1
+        self._pieces = plan.pieces if xla else 1
 
         def on_this_device(batch: Any, step: Tensor) -> dict[str, Tensor]:
             shares = tf.nest.map_structure(lambda a: replicas.share(a, plan.batches), batch)
             return learner.update(shares, step)
 
-        def update(batch: Any, step: Tensor) -> dict[str, Tensor]:
-            metrics: dict[str, Tensor] = strategy.run(on_this_device, args=(batch, step))
+        def update(pieces: list[Any], step: Tensor) -> dict[str, Tensor]:
+            if len(pieces) > 1:
+                return _updated(learner, pieces, step, plan.batch_size)
+            metrics: dict[str, Tensor] = strategy.run(on_this_device, args=(pieces[0], step))
             return replicas.first(metrics)
 
-        batch = tf.nest.map_structure(
-            lambda a: tf.TensorSpec([plan.batch_size, *a.shape[1:]], a.dtype), examples
+        size = plan.batch_size // self._pieces
+        piece = tf.nest.map_structure(
+            lambda a: tf.TensorSpec([size, *a.shape[1:]], a.dtype), examples
         )
         # Compiled as what it becomes part of, or conditions are traced in a way that XLA cannot take.
         traced = tf.function(update, jit_compile=xla, autograph=False)
-        self._update = traced.get_concrete_function(batch, tf.TensorSpec([], tf.int32))
+        self._update = traced.get_concrete_function(
+            [piece] * self._pieces, tf.TensorSpec([], tf.int32)
+        )
         self.names = sorted(self._update.structured_outputs)
         self._run = tf.function(self._steps, jit_compile=xla, autograph=False)
 
     def run(self, first: int, count: int, totals: list[float]) -> tuple[int, list[float]]:
         """See `Program`."""
         sums = [tf.constant(total, tf.float64) for total in totals]
-        indices = tf.constant(self._indices(first, count)) if self._data is not None else None
-        fed = self._ahead.get(first, count) if indices is None else indices
-        bad, sums = self._run(fed, tf.constant(first), tf.constant(count), sums)
-        return int(bad), [float(s) for s in sums]
+        bad, end = -1, first + count
+        while first < end and bad < 0:
+            if self._data is not None:
+                fed, offset, until = tf.constant(self._indices(first, count)), 0, end
+            else:
+                # Blocks begin where they do whatever is asked for: each is made once, ahead of its use.
+                block = first - first % self.most_units
+                fed, offset = self._ahead.get(block, self.most_units), first - block
+                until = min(end, block + self.most_units)
+            scalars = (tf.constant(number) for number in (offset, first, until - first))
+            found, sums = self._run(fed, *scalars, sums)
+            bad, first = int(found), until
+        return bad, [float(s) for s in sums]
 
     def state(self) -> list[Any]:
         """None, between steps."""
@@ -169,27 +184,51 @@ class MiniBatches:
         return indices
 
     def _gathered(self, first: int, count: int) -> Any:
-        """Batches [most_units, batch_size, ...], of which `count` are meant."""
+        """Batches [count, batch_size, ...]."""
         indices = self._indices(first, count)
 
         def gather(array: Any) -> Tensor:
             batches = np.empty((*indices.shape, *array.shape[1:]), array.dtype)
-            for batch, rows in zip(batches[:count], indices, strict=False):
+            for batch, rows in zip(batches, indices, strict=True):
                 take(array, rows, batch)
             return tf.constant(batches)
 
         return tf.nest.map_structure(gather, self._examples)
 
-    def _steps(self, fed: Any, first: Tensor, count: Tensor, totals: list[Tensor]) -> Any:
+    def _piece(self, fed: Any, number: Tensor) -> Any:
+        """A piece of a batch: the same examples, be they resident or fed.
+
+        XLA wants to know where a slice begins, and compiles anew for every beginning; `gather` may be told.
+        """
+        if self._data is None:
+            return tf.nest.map_structure(lambda pieces: tf.gather(pieces, number), fed)
+        rows = tf.gather(fed, number)
+        return tf.nest.map_structure(lambda a: tf.gather(a, rows), self._data)
+
+    def _steps(
+        self, fed: Any, offset: Tensor, first: Tensor, count: Tensor, totals: list[Tensor]
+    ) -> Any:
+        def in_pieces(batches: Tensor) -> Tensor:
+            return tf.reshape(batches, [-1, size, *batches.shape[2:]])
+
+        size = self._plan.batch_size // self._pieces
+        fed = tf.nest.map_structure(in_pieces, fed)
+
         def body(i: Tensor, bad: Tensor, totals: list[Tensor]) -> tuple[Tensor, Tensor, Any]:
-            if self._data is None:
-                batch = tf.nest.map_structure(lambda batches: batches[i], fed)
-            else:
-                batch = tf.nest.map_structure(lambda a: tf.gather(a, fed[i]), self._data)
-            metrics = self._update(batch, first + i)
+            numbers = [(offset + i) * self._pieces + number for number in range(self._pieces)]
+            pieces = [self._piece(fed, number) for number in numbers]
+            metrics = self._update(pieces, first + i)
             values = [tf.cast(metrics[name], tf.float64) for name in self.names]
             bad = tf.where((bad < 0) & ~tf.math.is_finite(tf.add_n(values)), first + i, bad)
             return i + 1, bad, [t + value for t, value in zip(totals, values, strict=True)]
 
         start = (tf.constant(0), tf.constant(-1), totals)
         return tf.while_loop(lambda i, *_: i < count, body, start)[1:]
+
+
+def _updated(learner: Learner, pieces: list[Any], step: Tensor, size: int) -> dict[str, Tensor]:
+    """One update by the mean over a batch that comes in pieces, of which XLA does several at a time."""
+    found = [learner.gradients(0, piece, step, tf.constant(i)) for i, piece in enumerate(pieces)]
+    sums = [tf.add_n(parts) for parts in zip(*(gradients for gradients, _ in found), strict=True)]
+    losses = {name: tf.add_n([of[name] for _, of in found]) / size for name in found[0][1]}
+    return losses | learner.apply(0, [gradient / size for gradient in sums], losses)

@@ -28,16 +28,19 @@ class Ahead:
     def __init__(self, make: Callable[[int, int], Any]):
         """Take what makes the work of units first … first + count - 1."""
         self._make, self._pool = make, ThreadPoolExecutor(1)
+        self._present: tuple[int, int, Any] | None = None
         self._next: tuple[int, int, Future[Any]] | None = None
 
     def get(self, first: int, count: int) -> Any:
         """What is made of them; what follows is guessed to be as many."""
-        made = self._next
-        guessed = made is not None and made[:2] == (first, count)
-        found = made[2].result() if made is not None and guessed else self._make(first, count)
-        following = first + count
-        self._next = (following, count, self._pool.submit(self._make, following, count))
-        return found
+        if self._present is None or self._present[:2] != (first, count):
+            made = self._next
+            guessed = made is not None and made[:2] == (first, count)
+            found = made[2].result() if made is not None and guessed else self._make(first, count)
+            self._present = (first, count, found)
+            following = first + count
+            self._next = (following, count, self._pool.submit(self._make, following, count))
+        return self._present[2]
 
 
 def take(array: Any, rows: Array, out: Array) -> None:

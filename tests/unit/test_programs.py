@@ -1,0 +1,99 @@
+"""Mini-batches: in pieces or whole, resident or fed in blocks, they are the same steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aegan import programs
+from aegan.autoencoder import AutoencoderLearner, plan
+from aegan.config import Config
+from aegan.config_file import validate
+from aegan.programs import MiniBatches
+from aegan.streaming import Ahead
+from tests.conftest import tiny
+
+X = np.random.default_rng(0).random((300, 6), np.float32)
+
+
+def config(**section: Any) -> Config:
+    section = {"hidden": [16], "batch_size": 64, "latent_size": 3, "steps": 100} | section
+    return validate(tiny(autoencoder=section, data={"source": "x", "kind": "tabular"}), "test")
+
+
+def trained(settings: Config, calls: list[int], *, streamed: bool = False, **changes: Any) -> Any:
+    """Weights after calls of so many steps each, and the totals of the metrics."""
+    learner = AutoencoderLearner(settings, (6,), X[:50])
+    program = MiniBatches(learner, X, replace(plan(settings), **changes), streamed=streamed)
+    first, totals = 0, [0.0] * len(program.names)
+    for count in calls:
+        bad, totals = program.run(first, count, totals)
+        assert bad == -1
+        first += count
+    return [weight.numpy() for weight in learner.weights()], totals
+
+
+def test_a_batch_in_two_pieces_is_the_batch() -> None:
+    assert plan(config()).pieces == 2
+    (pieces, in_two), (whole, in_one) = (trained(config(), [20], pieces=n) for n in (2, 1))
+    assert any(np.any(a != b) for a, b in zip(pieces, whole, strict=True))  # other roundings
+    for a, b in zip(pieces, whole, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(in_two, in_one, rtol=1e-5)
+
+
+def test_pieces_draw_noise_of_their_own() -> None:
+    noisy = config(kind="denoising", noise_level=0.5, learning_rate=1e-3)
+    once, again = (trained(noisy, calls) for calls in ([6], [2, 4]))
+    for a, b in zip(once[0], again[0], strict=True):
+        np.testing.assert_array_equal(a, b)
+    halves = np.concatenate([X[:32], X[:32]])  # of which both pieces have the same examples
+    learner = AutoencoderLearner(noisy, (6,), X[:50])
+    import tensorflow as tf
+
+    first, second = (
+        learner.gradients(0, halves[:32], tf.constant(0), tf.constant(part))[1]["loss"].numpy()
+        for part in (0, 1)
+    )
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"normalization": "batch"},
+        {"kind": "variational", "free_bits": 0.1},
+        {"hidden": [512]},
+        {"batch_size": 63},
+        {"compiler": "graph"},
+    ],
+    ids=str,
+)
+def test_what_mixes_samples_or_gains_nothing_stays_in_one_piece(section: dict[str, Any]) -> None:
+    assert plan(config(**section)).pieces == 1
+
+
+def test_blocks_that_are_fed_are_made_once_whatever_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(programs, "MOST_STREAMED_BYTES", 10 * 64 * 6 * 4)  # ten steps in a block
+    made: list[int] = []
+
+    class Counted(Ahead):
+        def __init__(self, make: Any):
+            def counted(first: int, count: int) -> Any:
+                made.append(first)
+                return make(first, count)
+
+            super().__init__(counted)
+
+    monkeypatch.setattr(programs, "Ahead", Counted)
+    calls = [3, 4, 10, 10, 3, 2, 9]
+    fed = trained(config(), calls, streamed=True)
+    assert made[:5] == [0, 10, 20, 30, 40]
+    assert len(made) <= 6  # the last may be on its way
+    for a, b in zip(fed[0], trained(config(), [41])[0], strict=True):
+        np.testing.assert_array_equal(a, b)
