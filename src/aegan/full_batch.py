@@ -206,20 +206,25 @@ class FullBatch:
         start = (lane + mine) * self._length
         stop = tf.where(mine < width, tf.minimum(start + self._length, self._parts), start)
 
-        def body(part: Tensor, sums: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-            first = (part - offset) * self._size
+        # Counted from the first that is there: XLA compiles anew for each beginning of a slice that is
+        # worked out from an argument, unless the loop counts it.
+        def body(place: Tensor, sums: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
             batch = tf.nest.map_structure(
                 lambda a: tf.slice(
-                    a, [first] + [0] * (len(a.shape) - 1), [self._size, *a.shape[1:]]
+                    a,
+                    [place * self._size] + [0] * (len(a.shape) - 1),
+                    [self._size, *a.shape[1:]],
                 ),
                 data,
             )
-            return part + 1, phase.added(sums, phase.gradients(batch, step, part))
+            return place + 1, phase.added(sums, phase.gradients(batch, step, place + offset))
 
         zeros = [tf.zeros(variable.shape, tf.float64) for variable in phase.sums]
-        part, sums = tf.while_loop(lambda part, _: part < stop, body, (start, zeros))
+        begun = (start - offset, zeros)
+        place, sums = tf.while_loop(lambda place, _: place < stop - offset, body, begun)
         if not self._rest:
             return list(sums)
+        part = place + offset
 
         def body_of_rest(part: Tensor, sums: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
             return part + 1, phase.added(sums, phase.gradients(last, step, part))

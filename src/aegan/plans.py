@@ -14,8 +14,8 @@ from aegan.errors import TrainingError
 class Plan:
     """See `aegan.config_training.Training` for the meanings.
 
-    `batch_size` is of a step, in which a learner may take several `batches` one after the other. One batch
-    may come in several `pieces`, the sums over which are independent of each other.
+    `batch_size` is of a step, in which a learner may take several `batches` one after the other. One
+    batch may come in several `pieces`, the sums over which are independent of each other.
     """
 
     stage: str
@@ -86,7 +86,7 @@ def use_xla(compiler: str, network: str) -> bool:
 def pieces_of(section: Training, widest: int) -> int:
     """In how many pieces a batch is computed: measured faster in two where products are small.
 
-    XLA on a CPU gives a product of some million operations to one core; two at a time keep two busy: by a
+    XLA on a CPU gives a product of some million operations to one core; two at a time keep two busy: a
     quarter more samples/s for 784-64-784 at batch 128, nothing from 512 units on. How many cores there
     are does not matter: the pieces order the additions, and results must not depend on the machine.
 

@@ -198,7 +198,7 @@ class MiniBatches:
     def _piece(self, fed: Any, number: Tensor) -> Any:
         """A piece of a batch: the same examples, be they resident or fed.
 
-        XLA wants to know where a slice begins, and compiles anew for every beginning; `gather` may be told.
+        XLA wants to know where a slice begins, and compiles anew for every beginning; not so `gather`.
         """
         if self._data is None:
             return tf.nest.map_structure(lambda pieces: tf.gather(pieces, number), fed)

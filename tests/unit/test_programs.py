@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from aegan import programs
 from aegan.autoencoder import AutoencoderLearner, plan
@@ -52,8 +57,6 @@ def test_pieces_draw_noise_of_their_own() -> None:
         np.testing.assert_array_equal(a, b)
     halves = np.concatenate([X[:32], X[:32]])  # of which both pieces have the same examples
     learner = AutoencoderLearner(noisy, (6,), X[:50])
-    import tensorflow as tf
-
     first, second = (
         learner.gradients(0, halves[:32], tf.constant(0), tf.constant(part))[1]["loss"].numpy()
         for part in (0, 1)
@@ -97,3 +100,38 @@ def test_blocks_that_are_fed_are_made_once_whatever_is_asked_for(
     assert len(made) <= 6  # the last may be on its way
     for a, b in zip(fed[0], trained(config(), [41])[0], strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+STREAMED = """
+from tests.unit.test_programs import X, config
+from aegan.autoencoder import AutoencoderLearner, plan
+from aegan.full_batch import FullBatch
+from aegan.programs import MiniBatches
+
+settings = config(batch="full", micro_batch_size=20)
+learner = AutoencoderLearner(settings, (6,), X[:50])
+full = FullBatch(learner, X, plan(settings), streamed=True)
+assert full.units > 5
+for unit in range(full.units):
+    full.run(unit, 1, [0.0] * len(full.names))
+mini = MiniBatches(learner, X, plan(config()), streamed=True)
+for first, count in ((0, 3), (3, 2), (5, 1)):
+    mini.run(first, count, [0.0] * len(mini.names))
+"""
+
+
+def test_xla_compiles_streamed_programs_once_for_each_shape(tmp_path: Path) -> None:
+    dump = f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text"
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", STREAMED],
+        env=os.environ | {"XLA_FLAGS": dump},
+        cwd=root,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    compiled = [path.name for path in tmp_path.glob("*before_optimizations.txt")]
+    assert len([name for name in compiled if "_steps_" in name]) == 1, compiled
+    # The last lane is shorter than the others.
+    assert 1 <= len([name for name in compiled if "_units_" in name]) <= 2, compiled
