@@ -16,8 +16,8 @@ from aegan.errors import AeganError
 def quiet_stderr() -> Iterator[TextIO]:
     """Hold back what is written to the process's stderr, also by native code; show it on a surprise.
 
-    Yields the true stderr, for what must be seen meanwhile. TensorFlow logs about oneDNN and missing GPUs
-    before any of its settings can silence it.
+    Yields the true stderr, for what must be seen meanwhile. TensorFlow logs about oneDNN and missing
+    GPUs before any of its settings can silence it.
     """
     sys.stderr.flush()
     original = os.dup(2)
