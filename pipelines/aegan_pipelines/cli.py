@@ -17,6 +17,7 @@ from aegan.errors import AeganError
 from aegan_pipelines.cli_batch import encode, reconstruct, score
 from aegan_pipelines.cli_cluster import submit
 from aegan_pipelines.cli_compile import compile_
+from aegan_pipelines.cli_gc import gc
 from aegan_pipelines.cli_models import models
 from aegan_pipelines.cli_options import INTERRUPTED
 from aegan_pipelines.cli_run import run
@@ -57,4 +58,5 @@ for command in (
     *(models, sample, encode, score, reconstruct),
 ):
     main.add_command(command)
+models.add_command(gc)
 models.add_command(serve_manifest)

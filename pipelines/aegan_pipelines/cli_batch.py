@@ -5,8 +5,15 @@ from __future__ import annotations
 import csv
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from aegan.narration import duration
+from aegan_pipelines.cli_options import wrong_usage
+
+if TYPE_CHECKING:
+    from aegan.batch.run import Request
 
 COMMANDS = {
     "encode": ("codes", "Write the codes of examples."),
@@ -41,11 +48,11 @@ def _command(name: str) -> click.Command:
         "--columns",
         metavar="NAME,NAME,…",
         default="",
-        help="That hold the examples; FIRST:LAST is a range. Of an .npz: the array.  [default: all of"
-        " numbers]",
+        help="Columns that hold the examples; FIRST:LAST is a range. For .npz: the array's name."
+        "  [default: all of numbers]",
     )
     @click.option(
-        "--shard-rows", type=click.IntRange(1), help="Rows of a part.  [default: about 256 MB]"
+        "--shard-rows", type=click.IntRange(1), help="Rows in each part.  [default: about 256 MB]"
     )
     @click.option(
         "--overwrite", is_flag=True, help="Replace what was made of another input or model."
@@ -58,23 +65,23 @@ def _command(name: str) -> click.Command:
         chosen = next(csv.reader([columns])) if columns else []
         start = time.monotonic()
         rows = _run(model, Request(name, path, output, chosen, shard_rows, overwrite))
-        seconds = time.monotonic() - start
-        click.echo(f"{plural} of {rows:,} rows are in {output}, after {seconds:.0f} s", err=True)
+        took = duration(time.monotonic() - start)
+        click.echo(f"{plural} of {rows:,} rows are in {output}, after {took}", err=True)
 
     return command
 
 
-def _run(model: str, request: object) -> int:
+def _run(model: str, request: Request) -> int:
     """Do what is wanted, with progress on a terminal or in a log."""
     from rich.console import Console
 
     import aegan
-    from aegan.batch.run import Request, check_places, run
+    from aegan.batch.run import check_places, run
     from aegan_pipelines.display import often, shown, transfers_shown
     from aegan_pipelines.quiet import quiet_stderr
 
-    assert isinstance(request, Request)
-    check_places(request)  # before a model is fetched
+    with wrong_usage():  # before a model is fetched
+        check_places(request)
     console = Console(stderr=True)
     if console.is_terminal:
         often()

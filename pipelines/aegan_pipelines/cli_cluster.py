@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from aegan_pipelines.cli_options import (
     INTERRUPTED,
+    cluster_root_option,
     config_options,
     connection_options,
     exit_code,
     json_option,
     missing,
+    no_cache_option,
+    print_json,
     reachable_root,
     submit_options,
+    wrong_usage,
 )
 
 
@@ -27,14 +30,15 @@ def open_cluster(options: dict[str, str | None]) -> tuple[Any, Any]:
     except ImportError as error:
         raise missing("reaching a cluster", "pipelines", error) from None
     context = read_context(**options)
-    api = connect(context)
-    return api, in_namespace(context, check_server(api))
+    with wrong_usage():
+        api = connect(context)
+        return api, in_namespace(context, check_server(api))
 
 
 @click.command()
 @config_options
-@click.option("--root", help="gs:// path for all outputs (or `root` of the context file).")
-@click.option("--no-cache", is_flag=True, help="Compute every stage anew, checkpoints included.")
+@cluster_root_option
+@no_cache_option
 @submit_options
 @json_option
 @connection_options
@@ -87,7 +91,10 @@ def start(
     """
     api, context = open_cluster(options)
     root = reachable_root(settings, root or context.root)
-    note_local_source(settings.data.source)
+    from aegan_pipelines.platforms import local_source_note
+
+    if (note := local_source_note(settings.data.source)) is not None:
+        click.echo(f"note: {note}", err=True)
     try:
         from aegan_pipelines import submission
 
@@ -113,19 +120,18 @@ def start(
         "root": root,
     }
     if not (wait or follow):
-        click.echo(json.dumps(facts, indent=2) if as_json else f"{done.run_id}\n{done.link}")
+        if as_json:
+            print_json(facts)
+        else:
+            click.echo(f"{done.run_id}\n{done.link}")
         return
     click.echo(f"run {done.run_id}  {done.link}", err=True)
     finish(api, done.run_id, root, quiet=not follow, facts=facts if as_json else None)
 
 
-def note_local_source(source: str) -> None:
-    """Say so where a source is not where pods usually find one."""
-    if source != "digits" and not source.startswith("gs://"):
-        click.echo(f"note: pods look for data.source in their own file system: {source}", err=True)
-
-
-def finish(api: Any, run_id: str, root: str, *, quiet: bool, facts: dict[str, Any] | None) -> None:
+def finish(
+    api: Any, run_id: str, root: str, *, quiet: bool, facts: dict[str, Any] | None
+) -> NoReturn:
     """Follow a run to its end, tell how it ended, and exit.
 
     Args:
@@ -156,9 +162,7 @@ def finish(api: Any, run_id: str, root: str, *, quiet: bool, facts: dict[str, An
         display.close()
     status = str(record["status"]) if record else state.lower()
     if facts is not None:
-        click.echo(
-            json.dumps(facts | {"state": state, "status": status, "record": record}, indent=2)
-        )
+        print_json(facts | {"state": state, "status": status, "record": record})
     elif record and status in ("published", "rejected"):
         from aegan_pipelines.summary import summarize
 

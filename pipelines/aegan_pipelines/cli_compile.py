@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from aegan.errors import AeganError
 from aegan_pipelines.cli_options import config_options, missing, reachable_root
 
 
@@ -33,6 +32,7 @@ def compile_(
 ) -> None:
     """Write the pipeline as a package for a Kubeflow cluster or Vertex AI Pipelines."""
     from aegan.config_file import load_config
+    from aegan.transfers import writable
 
     settings = load_config(config, overrides)
     if output.suffix not in (".yaml", ".yml"):
@@ -44,11 +44,9 @@ def compile_(
         raise missing("compiling pipelines", "pipelines", error) from None
     if root is not None and platform == "kubeflow":
         reachable_root(settings, root)
-    try:
+    with writable(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         compile_package(settings, output, root, platform)
-    except OSError as error:
-        raise AeganError(f"cannot write {output}: {error.strerror}") from None
     for note in notes(settings):
         click.echo(f"note: {note}", err=True)
     click.echo(f"wrote {output}", err=True)

@@ -1,11 +1,8 @@
-"""The commands about what was published: look, move aliases, verify, copy, sign, clean up."""
+"""The commands about what was published: look, move aliases, verify, copy, sign."""
 
 from __future__ import annotations
 
-import datetime
-import json
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,26 +10,15 @@ from typing import Any
 import click
 
 import aegan
-from aegan_pipelines.cli_options import DEFAULT_ROOT, json_option
+from aegan.narration import moment
+from aegan_pipelines.cli_options import json_option, print_json, registry_root_option, width
 
 SIGNED = {False: "not signed", True: "has a signature, unchecked: --public-key PEM checks whose"}
-UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def duration(text: str) -> datetime.timedelta:
-    """The duration that a number and a unit mean, such as 12h or 30d."""
-    match = re.fullmatch(r"(\d{1,5})([mhdw])", text)
-    if match is None:
-        raise click.BadParameter(
-            f"{text!r}: expected a number and a unit, such as 30m, 12h, 30d or 4w"
-        )
-    return datetime.timedelta(**{UNITS[match[2]]: int(match[1])})
-
-
-root_option = click.option(
-    "--root", default=DEFAULT_ROOT, show_default=True, help="Folder or gs:// path of the registry."
+reason_option = click.option(
+    "--reason", required=True, metavar="TEXT", help="Why; kept in the alias's history."
 )
-reason_option = click.option("--reason", required=True, metavar="TEXT", help="Is recorded.")
 public_keys_option = click.option(
     "--public-key",
     "public_keys",
@@ -63,17 +49,13 @@ def _trust(public_keys: tuple[str, ...]) -> aegan.Trust | None:
     return aegan.Trust(list(public_keys)) if public_keys else None
 
 
-def _print(facts: Any) -> None:
-    click.echo(json.dumps(facts, indent=2, sort_keys=True))
-
-
 @models.command("list")
-@root_option
+@registry_root_option
 @json_option
 def list_(root: str, as_json: bool) -> None:
     """List models, versions and aliases."""
     registry = aegan.Registry(root)
-    rows = []
+    rows: list[dict[str, Any]] = []
     damaged = False
     for name in registry.names():
         aliases, broken = registry.readable_aliases(name)
@@ -84,13 +66,14 @@ def list_(root: str, as_json: bool) -> None:
             pointing = [alias for alias, target in aliases.items() if target.version == version]
             rows.append({"name": name, "version": version, "aliases": pointing})
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        print_json(rows)
     elif not rows:
         click.echo(f"no models are published in {root}", err=True)
     else:
+        wide = width((row["name"] for row in rows), 24)
         for row in rows:
             aliased = " ".join(sorted(row["aliases"]))
-            click.echo(f"{row['name']:<24}{row['version']}  {aliased}".rstrip())
+            click.echo(f"{row['name']:<{wide}}{row['version']}  {aliased}".rstrip())
     sys.exit(1 if damaged else 0)
 
 
@@ -102,14 +85,21 @@ def show(model: str, as_json: bool) -> None:
     from aegan_pipelines.summary import describe_version, version_facts
 
     facts = version_facts(model)
-    click.echo(json.dumps(facts, indent=2, sort_keys=True) if as_json else describe_version(facts))
+    for error in facts["damaged_aliases"]:
+        click.echo(f"warning: {error}", err=True)
+    if as_json:
+        print_json(facts)
+    else:
+        click.echo(describe_version(facts))
 
 
 @models.command()
 @click.argument("model")
 @click.option("--to", "alias", default="champion", show_default=True, help="The alias to move.")
 @reason_option
-@click.option("--force", is_flag=True, help="Also if the gate did not pass it; is recorded.")
+@click.option(
+    "--force", is_flag=True, help="Promote even if the gate did not pass it; this is recorded."
+)
 @json_option
 def promote(model: str, alias: str, reason: str, force: bool, as_json: bool) -> None:
     """Point an alias at a version that the gate passed."""
@@ -134,10 +124,10 @@ def rollback(model: str, reason: str, as_json: bool) -> None:
 
 def _tell(name: str, alias: str, target: Any, as_json: bool, *, moved: bool) -> None:
     if as_json:
-        _print(_move(target) | {"moved": moved})
+        print_json(_move(target) | {"moved": moved})
     elif not moved:
         click.echo(
-            f"{name}@{alias} is {target.version} already, since {target.at[:19]}Z by {target.by}:"
+            f"{name}@{alias} is {target.version} already, since {moment(target.at)} by {target.by}:"
             f" {target.reason}{_forced(target.forced)}\nnothing moved, and no reason was recorded"
         )
     else:
@@ -185,7 +175,7 @@ def verify(model: str, public_keys: tuple[str, ...]) -> None:
 @models.command()
 @click.argument("model")
 @click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="A new folder."
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder to create."
 )
 @public_keys_option
 def pull(model: str, output: Path, public_keys: tuple[str, ...]) -> None:
@@ -214,50 +204,3 @@ def sign(model: str, key: Path) -> None:
     registry, name, version, _ = _resolved(model)
     registry.sign(name, version, key, os.environ.get("AEGAN_KEY_PASSWORD"))
     click.echo(f"{name} {version} is signed: {registry.uri(name, version)}/model.sig")
-
-
-@models.command()
-@root_option
-@click.option("--model", "names", multiple=True, metavar="NAME", help="Only this one.")
-@click.option("--keep", required=True, type=click.IntRange(0), help="So many of the newest stay.")
-@click.option(
-    "--older-than",
-    required=True,
-    type=duration,
-    metavar="DURATION",
-    help="Younger ones stay.",
-)
-@click.option(
-    "--grace",
-    type=duration,
-    metavar="DURATION",
-    default="7d",
-    show_default=True,
-    help="What an alias has named since stays.",
-)
-@click.option("--dry-run", is_flag=True, help="Tell what would be deleted, and delete nothing.")
-@json_option
-def gc(
-    root: str,
-    names: tuple[str, ...],
-    keep: int,
-    older_than: datetime.timedelta,
-    grace: datetime.timedelta,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    """Delete versions that nobody needs; see --dry-run first.
-
-    Never what an alias names, named within --grace or goes back to by rollback, nor what is being
-    published or promoted.
-    """
-    doomed = aegan.Registry(root).gc(
-        keep=keep, older_than=older_than, grace=grace, names=names or None, dry_run=dry_run
-    )
-    if as_json:
-        _print([vars(version) for version in doomed])
-        return
-    for version in doomed:
-        click.echo(f"{version.name:<24}{version.version}  {version.reason}, {version.files} files")
-    done = "would be deleted" if dry_run else "deleted"
-    click.echo(f"{len(doomed)} versions {done}", err=True)

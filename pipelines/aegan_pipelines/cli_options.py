@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import json
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import click
 
-from aegan.errors import ConfigError, DependencyError
+from aegan.errors import ConfigError, DataError, DependencyError
 
 DEFAULT_ROOT = "aegan-root"
 INTERRUPTED = 130  # exit code
@@ -15,10 +17,14 @@ INTERRUPTED = 130  # exit code
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _CONNECTION = (
-    ("--host", "URL", "Of Kubeflow Pipelines (or AEGAN_HOST, or the context file)."),
-    ("--namespace", "NAME", "Of a multi-user Kubeflow."),
+    ("--host", "URL", "Address of Kubeflow Pipelines (or AEGAN_HOST, or the context file)."),
+    ("--namespace", "NAME", "Namespace of a multi-user Kubeflow (or AEGAN_NAMESPACE)."),
     ("--token-file", "PATH", "A file that holds a bearer token (or AEGAN_TOKEN: the token)."),
-    ("--cookie-file", "PATH", "A file that holds the session cookie of Dex."),
+    (
+        "--cookie-file",
+        "PATH",
+        "A file that holds Dex's session cookie (or AEGAN_COOKIE: the cookie).",
+    ),
     ("--iap-client-id", "ID", "OAuth client of Google's Identity-Aware Proxy."),
 )
 
@@ -49,18 +55,39 @@ def connection_options(command: Command) -> Command:
     return command
 
 
+ROOT_HELP = "Folder or gs:// path for all outputs."
+cluster_root_option = click.option(
+    "--root", help="gs:// path for all outputs (or `root` of the context file)."
+)
+registry_root_option = click.option(
+    "--root", default=DEFAULT_ROOT, show_default=True, help="Folder or gs:// path of the registry."
+)
+any_root_option = click.option(
+    "--root",
+    help=f"{ROOT_HELP}  [default: {DEFAULT_ROOT}, or `root` of the context file for a cluster]",
+)
+no_cache_option = click.option(
+    "--no-cache", is_flag=True, help="Compute every stage anew, checkpoints included."
+)
+follow_option = click.option(
+    "--follow", is_flag=True, help="Wait, and show stages, retries and progress."
+)
+wait_option = click.option(
+    "--wait", is_flag=True, help="Wait for the end; the exit code tells how it ended."
+)
+service_account_option = click.option(
+    "--service-account", metavar="NAME", help="Kubernetes identity of the pods."
+)
+experiment_option = click.option(
+    "--experiment",
+    metavar="NAME",
+    help="Experiment to file the run under.  [default: the configuration's name]",
+)
+
+
 def submit_options(command: Command) -> Command:
     """How a run on the cluster is filed, and whether to wait for it."""
-    for option in (
-        click.option("--follow", is_flag=True, help="Wait, and show stages, retries and progress."),
-        click.option(
-            "--wait", is_flag=True, help="Wait for the end; the exit code tells how it ended."
-        ),
-        click.option("--service-account", metavar="NAME", help="Kubernetes identity of the pods."),
-        click.option(
-            "--experiment", metavar="NAME", help="To file the run under.  [default: its name]"
-        ),
-    ):
+    for option in (follow_option, wait_option, service_account_option, experiment_option):
         command = option(command)
     return command
 
@@ -68,6 +95,25 @@ def submit_options(command: Command) -> Command:
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, for programs, instead of text."
 )
+
+
+def print_json(facts: Any) -> None:
+    """Print facts for programs, and as a person would write them."""
+    click.echo(json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False))
+
+
+def width(names: Iterable[str], least: int) -> int:
+    """Of a column that holds these names, and room after the longest."""
+    return max([least, *(len(name) + 2 for name in names)])
+
+
+@contextlib.contextmanager
+def wrong_usage() -> Iterator[None]:
+    """Let what is found wrong with options and arguments be wrong usage, with its exit code."""
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        raise click.UsageError(str(error)) from None
 
 
 def reachable_root(settings: Any, root: str | None) -> str:
@@ -78,10 +124,8 @@ def reachable_root(settings: Any, root: str | None) -> str:
     """
     from aegan_pipelines.platforms import check_root
 
-    try:
+    with wrong_usage():
         return check_root(settings, root)
-    except ConfigError as error:
-        raise click.UsageError(str(error)) from None
 
 
 def missing(what: str, extra: str, error: ImportError) -> DependencyError:

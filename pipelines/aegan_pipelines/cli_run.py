@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import signal
 import sys
 import uuid
@@ -14,10 +13,13 @@ import click
 
 from aegan_pipelines.cli_options import (
     DEFAULT_ROOT,
+    ROOT_HELP,
     config_options,
     exit_code,
     json_option,
     missing,
+    no_cache_option,
+    print_json,
 )
 
 Record = dict[str, Any]
@@ -25,10 +27,8 @@ Record = dict[str, Any]
 
 @click.command()
 @config_options
-@click.option(
-    "--root", default=DEFAULT_ROOT, show_default=True, help="Folder or gs:// path for all outputs."
-)
-@click.option("--no-cache", is_flag=True, help="Compute every stage anew, checkpoints included.")
+@click.option("--root", default=DEFAULT_ROOT, show_default=True, help=ROOT_HELP)
+@no_cache_option
 @json_option
 def run(config: str, overrides: tuple[str, ...], root: str, no_cache: bool, as_json: bool) -> None:
     """Run the whole pipeline on this machine. Running it again continues where it stopped."""
@@ -49,7 +49,7 @@ def run(config: str, overrides: tuple[str, ...], root: str, no_cache: bool, as_j
 def conclude(record: Record, root: str, *, as_json: bool) -> NoReturn:
     """Tell how a run on this machine ended, and exit."""
     if as_json:
-        click.echo(json.dumps(record, indent=2, sort_keys=True))
+        print_json(record)
     elif record["status"] in ("published", "rejected"):
         from aegan_pipelines.summary import summarize
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
+from aegan.narration import moment
 from aegan_pipelines.cli_cluster import finish, open_cluster
-from aegan_pipelines.cli_options import connection_options, json_option
+from aegan_pipelines.cli_options import (
+    connection_options,
+    follow_option,
+    json_option,
+    print_json,
+    width,
+)
 
 
 @click.group()
@@ -31,12 +36,13 @@ def list_(limit: int, as_json: bool, **options: str | None) -> None:
     keys = ("run_id", "state", "created_at", "finished_at", "display_name")
     rows = [{key: run.get(key) for key in keys} for run in found]
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
-    elif not rows:
+        print_json(rows)
+        return
+    if not rows:
         click.echo(f"no runs at {api.host}", err=True)
-    for row in () if as_json else rows:
-        when = str(row["created_at"])[:19].replace("T", " ")
-        click.echo(f"{row['run_id']}  {row['state']:<10}{when}  {row['display_name']}")
+    for row in rows:
+        state, when = str(row["state"]), moment(row["created_at"])
+        click.echo(f"{row['run_id']}  {state:<10}{when}  {row['display_name']}")
 
 
 @runs.command()
@@ -49,7 +55,10 @@ def show(run_id: str, as_json: bool, **options: str | None) -> None:
 
     api, _ = open_cluster(options)
     facts = run_facts(api, run_id)
-    click.echo(json.dumps(facts, indent=2) if as_json else describe_run(facts))
+    if as_json:
+        print_json(facts)
+    else:
+        click.echo(describe_run(facts))
 
 
 @runs.command()
@@ -70,9 +79,11 @@ def logs(run_id: str, as_json: bool, **options: str | None) -> None:
         lines = details_of(given, run_id, lambda *_: None).logs()
         if as_json:
             keys = ("stage", "at", "event", "text")
-            click.echo(json.dumps([dict(zip(keys, line, strict=True)) for line in lines], indent=2))
-        for stage, at, event, text in () if as_json else lines:
-            click.echo(f"{at[:19]}  {stage:<18}{event:<9}{text}".rstrip())
+            print_json([dict(zip(keys, line, strict=True)) for line in lines])
+        else:
+            wide = width((line[0] for line in lines), 18)
+            for stage, at, event, text in lines:
+                click.echo(f"{moment(at)}  {stage:<{wide}}{event:<9}{text}".rstrip())
     finally:
         click.echo(f"the pods' own logs: {pods}", err=True)
 
@@ -87,13 +98,15 @@ def cancel(run_id: str, as_json: bool, **options: str | None) -> None:
 
     api, _ = open_cluster(options)
     state = cluster.cancel_run(api, run_id)
-    facts = {"run_id": run_id, "state": state}
-    click.echo(json.dumps(facts, indent=2) if as_json else f"{run_id} is {state}")
+    if as_json:
+        print_json({"run_id": run_id, "state": state})
+    else:
+        click.echo(f"{run_id} is {state}")
 
 
 @runs.command()
 @click.argument("run_id")
-@click.option("--follow", is_flag=True, help="Wait, and show stages, retries and progress.")
+@follow_option
 @json_option
 @connection_options
 def resume(run_id: str, follow: bool, as_json: bool, **options: str | None) -> None:
@@ -112,4 +125,7 @@ def resume(run_id: str, follow: bool, as_json: bool, **options: str | None) -> N
         given = cluster.effective_parameters(api, cluster.get_run(api, going))
         root = str(given.get("root", ""))
         finish(api, going, root, quiet=False, facts=facts if as_json else None)
-    click.echo(json.dumps(facts, indent=2) if as_json else f"{going}\n{facts['link']}")
+    if as_json:
+        print_json(facts)
+    else:
+        click.echo(f"{going}\n{facts['link']}")

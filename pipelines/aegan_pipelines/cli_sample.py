@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from aegan_pipelines.cli_options import wrong_usage
+
 
 @click.command()
 @click.argument("model")
@@ -38,7 +40,8 @@ def sample(model: str, count: int, seed: int | None, label: int | None, output: 
     from aegan_pipelines.quiet import quiet_stderr
     from aegan_pipelines.sampling import check_output, write_samples
 
-    check_output(output)
+    with wrong_usage():
+        check_output(output)
     with quiet_stderr() as stderr:
         with transfers_shown("load", stderr):
             loaded = aegan.load(model)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,17 @@ from typing import Any
 import click
 
 from aegan.errors import AeganError, ConfigError
+from aegan.narration import moment
 from aegan_pipelines.cli_cluster import open_cluster
-from aegan_pipelines.cli_options import connection_options, json_option, missing
+from aegan_pipelines.cli_options import (
+    connection_options,
+    experiment_option,
+    json_option,
+    missing,
+    print_json,
+    service_account_option,
+    width,
+)
 
 
 @click.group()
@@ -23,9 +31,9 @@ def schedule() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 @click.option("--prune", is_flag=True, help="Delete schedules of this group that the file dropped.")
-@click.option("--root", help="For schedules that name none (or `root` of the context file).")
-@click.option("--experiment", metavar="NAME", help="To file the runs under.  [default: their name]")
-@click.option("--service-account", metavar="NAME", help="Kubernetes identity of the pods.")
+@click.option("--root", help="Root of schedules that name none (or `root` of the context file).")
+@experiment_option
+@service_account_option
 @json_option
 @connection_options
 def apply(file: Path, dry_run: bool, prune: bool, as_json: bool, **options: str | None) -> None:
@@ -47,7 +55,7 @@ def apply(file: Path, dry_run: bool, prune: bool, as_json: bool, **options: str 
     try:
         api, context = open_cluster(options)
         changes, obstacles = survey(api, wanted, content.group, context.namespace or "", now)
-    except AeganError:
+    except (AeganError, click.UsageError):
         refuse(file, mistakes)  # which come first: they show without a cluster
         raise
     refuse(file, mistakes + obstacles)
@@ -56,14 +64,13 @@ def apply(file: Path, dry_run: bool, prune: bool, as_json: bool, **options: str 
         if change.wanted and not change.wanted.schedule.paused and not row["next"]:
             click.echo(f"note: {change.name} fires no more: its times are past", err=True)
     if not as_json:
-        for row in rows:
-            click.echo(_line(row["action"], row["name"], row["next"]))
+        _print_rows([(row["action"], row["name"], row["next"]) for row in rows])
     if dry_run:
         click.echo("nothing was changed (--dry-run)", err=True)
     else:
         scheduling.carry_out(api, changes, context, prune=prune)
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        print_json(rows)
 
 
 def _row(change: Any, now: datetime, prune: bool) -> dict[str, Any]:
@@ -76,12 +83,16 @@ def _row(change: Any, now: datetime, prune: bool) -> dict[str, Any]:
     return {
         "action": action,
         "name": change.name,
-        "next": [f"{t:%Y-%m-%d %H:%M:%S}Z" for t in fires],
+        "next": [moment(time) for time in fires],
     }
 
 
-def _line(first: str, name: str, fires: list[str]) -> str:
-    return f"{first:<10}{name:<26}{'next ' + ', '.join(fires) if fires else ''}".rstrip()
+def _print_rows(rows: list[tuple[str, str, list[str]]]) -> None:
+    """Lines of a word, a schedule's name and its next times."""
+    wide = width((name for _, name, _ in rows), 26)
+    for first, name, fires in rows:
+        following = f"next {', '.join(fires)}" if fires else ""
+        click.echo(f"{first:<10}{name:<{wide}}{following}".rstrip())
 
 
 @schedule.command("list")
@@ -104,11 +115,12 @@ def list_(as_json: bool, **options: str | None) -> None:
         for item in scheduled.existing(api, context.namespace or "")
     ]
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
-    elif not rows:
+        print_json(rows)
+        return
+    if not rows:
         click.echo(f"no schedules at {api.host}", err=True)
-    for row in () if as_json else rows:
-        click.echo(_line("active" if row["active"] else "paused", row["name"], row["next"]))
+    states = {True: "active", False: "paused"}
+    _print_rows([(states[row["active"]], row["name"], row["next"]) for row in rows])
 
 
 def _next(item: dict[str, Any], now: datetime) -> list[str]:
@@ -119,7 +131,7 @@ def _next(item: dict[str, Any], now: datetime) -> list[str]:
         fires = next_fires(item.get("trigger") or {}, now, created=item.get("created_at"))
     except ConfigError:
         return []
-    return [f"{time:%Y-%m-%d %H:%M:%S}Z" for time in fires]
+    return [moment(time) for time in fires]
 
 
 @schedule.command()

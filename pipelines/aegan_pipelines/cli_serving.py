@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from aegan_pipelines.cli_options import wrong_usage
+
 RUNTIMES, PARTS = ("tensorflow", "onnx"), ("autoencoder", "generator")
 
 
@@ -42,5 +44,6 @@ def serve_manifest(model: str, runtime: str, part: str, name: str | None, accoun
 
     from aegan_pipelines.serving import inference_service
 
-    tree = inference_service(model, runtime, part=part, name=name, account=account)
+    with wrong_usage():
+        tree = inference_service(model, runtime, part=part, name=name, account=account)
     click.echo(yaml.safe_dump(tree, sort_keys=False), nl=False)

@@ -10,10 +10,13 @@ import click
 from aegan_pipelines.cli_cluster import start
 from aegan_pipelines.cli_options import (
     DEFAULT_ROOT,
+    any_root_option,
     config_options,
     connection_options,
     json_option,
+    no_cache_option,
     submit_options,
+    wrong_usage,
 )
 from aegan_pipelines.cli_run import Record, conclude, watched
 
@@ -40,10 +43,10 @@ MOST_AT_ONCE_HERE = 2  # of kfp.local
     "--metric",
     default="frechet_distance",
     show_default=True,
-    help="By which the best trial is chosen: those of evaluation.thresholds.",
+    help="Metric that chooses the best trial; any of evaluation.thresholds.",
 )
-@click.option("--root", help=f"Folder or gs:// path for all outputs.  [default: {DEFAULT_ROOT}]")
-@click.option("--no-cache", is_flag=True, help="Compute every stage anew, checkpoints included.")
+@any_root_option
+@no_cache_option
 @submit_options
 @json_option
 @connection_options
@@ -67,7 +70,8 @@ def sweep(
     """
     from aegan.sweep import check_metric, expand
 
-    check_metric(metric)
+    with wrong_usage():
+        check_metric(metric)
     settings, trials = expand(config, overrides, grid)
     click.echo(f"{len(trials)} trials, the best by {metric}", err=True)
     fresh = uuid.uuid4().hex if no_cache else ""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from aegan_pipelines.cli_cluster import open_cluster
 from aegan_pipelines.cli_options import (
+    cluster_root_option,
     config_options,
     connection_options,
+    experiment_option,
     json_option,
     missing,
+    print_json,
     reachable_root,
+    service_account_option,
 )
 
 _SAYINGS = {
@@ -25,9 +27,9 @@ _SAYINGS = {
 
 @click.command()
 @config_options
-@click.option("--root", help="gs:// path for all outputs (or `root` of the context file).")
-@click.option("--experiment", metavar="NAME", help="To file the run under.  [default: its name]")
-@click.option("--service-account", metavar="NAME", help="Kubernetes identity of the pods.")
+@cluster_root_option
+@experiment_option
+@service_account_option
 @click.option(
     "--min-bytes", default=0, type=click.IntRange(0), help="Least bytes in new and changed files."
 )
@@ -67,8 +69,7 @@ def watch(
         )
     except ImportError as error:
         raise missing("submitting pipelines", "pipelines", error) from None
-    click.echo(
-        json.dumps(vars(found), indent=2)
-        if as_json
-        else _SAYINGS[found.outcome].format(**vars(found))
-    )
+    if as_json:
+        print_json(vars(found))
+    else:
+        click.echo(_SAYINGS[found.outcome].format(**vars(found)))

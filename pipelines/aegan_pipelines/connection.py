@@ -114,7 +114,9 @@ def _read_file() -> dict[str, str]:
         raise ConfigError(f"{path}: expected lines `name: text`, with names of {', '.join(known)}")
     unknown = sorted(set(tree or {}) - set(known))
     if unknown:
-        raise ConfigError(f"{path}: no such setting: {unknown[0]}; expected of {', '.join(known)}")
+        raise ConfigError(
+            f"{path}: no such setting: {unknown[0]}; expected one of {', '.join(known)}"
+        )
     if any(name in (tree or {}) for name in SECRETS) and mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigError(
             f"{path} holds a secret and can be read by others (mode {stat.S_IMODE(mode):04o},"
@@ -143,8 +145,8 @@ def connect(context: Context, *, timeout: float = READ_SECONDS, attempts: int = 
         attempts: how often a request is sent that fails in a way that may pass.
 
     Raises:
-        ConfigError: no host is known, it is no address or holds a password, or the cookie file cannot
-            be read.
+        ConfigError: no host is known, it is no address or holds a password, or the cookie file or the
+            certificates cannot be read.
     """
     context = in_cluster(context)
     if not context.host:
@@ -169,7 +171,7 @@ def connect(context: Context, *, timeout: float = READ_SECONDS, attempts: int = 
         cookie=context.cookie or _read_cookie(context.cookie_file),
         iap_client_id=context.iap_client_id,
     )
-    authority = context.ca_certificate
+    authority = _authority(context.ca_certificate)
     return Api(host, credentials, ca_certificate=authority, timeout=timeout, attempts=attempts)
 
 
@@ -186,6 +188,21 @@ def _read_cookie(path: str | None) -> str | None:
     except (OSError, UnicodeDecodeError):
         raise ConfigError(f"cannot read the cookie file {path}") from None
     return text if "=" in text else f"authservice_session={text}"
+
+
+def _authority(path: str | None) -> str | None:
+    """The path of the certificates; of one that cannot be read, TLS would say neither name nor place."""
+    if path is None:
+        return None
+    file = Path(path).expanduser()
+    try:
+        file.open("rb").close()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the ca_certificate {file}: {error.strerror}; expected a file of certificates"
+            " in PEM, named in the context file"
+        ) from None
+    return str(file)
 
 
 @dataclass(frozen=True)

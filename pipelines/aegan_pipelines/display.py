@@ -1,4 +1,4 @@
-"""What a local run looks like: a line as each stage starts and ends, progress in between."""
+"""What work looks like on a terminal or in a log: a line for each event, progress in between."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from aegan.transfer_progress import transfers_told
 from aegan_pipelines.cli_options import INTERRUPTED
 
 BAR_WIDTH = 24
-EVENT = re.compile(r"^\s*aegan (?P<stage>\w+(?:#\d+)?) (?P<event>\w+): ?(?P<text>.*)$")
 _STYLES = {"error": "bold red", "warning": "yellow", "done": "green", "reused": "cyan"}
 _WORDS = {"start": "started", "done": "done", "reused": "reused,", "error": "failed:"}
 

@@ -7,7 +7,6 @@ Kubeflow's cache skipped. A bucket that cannot be read from here costs the detai
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +14,9 @@ from datetime import datetime
 from typing import Any
 
 from aegan.config_file import from_json
-from aegan.errors import AeganError, ConfigError
+from aegan.digests import read_json
+from aegan.errors import AeganError, ConfigError, describe
+from aegan.narration import duration
 from aegan.stages.progress import PROGRESS
 from aegan.stages.stage import FAILURE, STAGES, read_result, stage_keys
 from aegan.stages.trial import trial_run
@@ -133,7 +134,7 @@ class Details:
         if self._store is None:
             return False
         try:
-            began = json.loads(self._store.read(f"runs/{self._run_id}/began.json") or b"{}")
+            began = read_json(self._store, f"runs/{self._run_id}/began.json")
             if "dataset_key" not in began:
                 return False
             keys = stage_keys(from_json(self._config), began["dataset_key"])
@@ -154,7 +155,7 @@ class Details:
             return False
         place, changed = f"stages/{stage}/{key}", False
         result = read_result(f"{self._store.uri}/{place}")
-        page = json.loads(self._store.read(f"{place}/{PROGRESS}") or b"{}")
+        page = read_json(self._store, f"{place}/{PROGRESS}")
         starts = [start for start in page.get("starts", []) if _at(start) >= _at(since)]
         for number in range(seen.starts + 1, len(starts) + 1):
             self._show(stage, "start", f"again, attempt {number}" if number > 1 else "")
@@ -168,14 +169,14 @@ class Details:
             if _at(result.finished) < _at(since):
                 self._show(stage, "reused", f"inputs unchanged since {result.finished}")
             elif not any(line[1] == "done" for line in seen.lines):
-                self._show(stage, "done", f"in {result.seconds:.0f} s")
+                self._show(stage, "done", f"in {duration(result.seconds)}")
             seen.over = changed = True
         return changed
 
     def _tell_failure(self, stage: str, seen: Seen, place: str, since: str) -> bool:
         """Tell of an attempt that failed; the cluster may make another."""
         assert self._store is not None
-        failure = json.loads(self._store.read(f"{place}/{FAILURE}") or b"{}")
+        failure = read_json(self._store, f"{place}/{FAILURE}")
         if not failure or failure["at"] == seen.failed or _at(failure["at"]) < _at(since):
             return False
         seen.failed = str(failure["at"])
@@ -200,12 +201,12 @@ class Details:
         patience = RECORD_PATIENCE_SECONDS if wait else 0.0
         while self._store is not None:
             try:
-                content = self._store.read(f"runs/{self._run_id}/run.json")
+                record = read_json(self._store, f"runs/{self._run_id}/run.json")
             except AeganError as error:
                 self._give_up(error)
                 break
-            if content is not None:
-                return dict(json.loads(content))
+            if record:
+                return record
             if patience <= 0:
                 break
             sleep(SHORTEST_POLL_SECONDS)
@@ -219,16 +220,16 @@ class Details:
             raise AeganError(
                 "the run's root cannot be opened from here, and its stages' lines lie there"
             )
-        began = json.loads(store.read(f"runs/{self._run_id}/began.json") or b"{}")
+        began = read_json(store, f"runs/{self._run_id}/began.json")
         found = []
         if "error" in began:
             found.append(("normalize", str(began.get("started")), "error", str(began["error"])))
         if "dataset_key" in began:
             for stage, key in stage_keys(from_json(self._config), began["dataset_key"]).items():
                 place = f"stages/{stage}/{key}"
-                page = json.loads(store.read(f"{place}/{PROGRESS}") or b"{}")
+                page = read_json(store, f"{place}/{PROGRESS}")
                 found += [(stage, str(a), str(e), str(t)) for a, e, t in page.get("lines", [])]
-                failure = json.loads(store.read(f"{place}/{FAILURE}") or b"{}")
+                failure = read_json(store, f"{place}/{FAILURE}")
                 if failure:
                     found.append((stage, str(failure["at"]), "error", str(failure["error"])))
         return found
@@ -236,10 +237,8 @@ class Details:
     def _give_up(self, error: Exception) -> None:
         """Say once that details are not to be had from here."""
         self._store = None
-        what = error if isinstance(error, AeganError) else f"{type(error).__name__}: {error}"
-        reason = (
-            "its configuration is of another version" if isinstance(error, ConfigError) else what
-        )
+        is_of_another = isinstance(error, ConfigError)
+        reason = "its configuration is of another version" if is_of_another else describe(error)
         self._show("run", "warning", f"no details of its stages: {reason}")
 
 

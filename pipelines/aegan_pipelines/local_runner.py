@@ -19,12 +19,12 @@ import yaml
 from aegan.config import Config
 from aegan.config_compute import Compute
 from aegan.config_file import with_parameters
+from aegan.digests import read_json
 from aegan.errors import AeganError
-from aegan.narration import INTERVAL_VARIABLE
+from aegan.narration import EVENT, INTERVAL_VARIABLE
 from aegan.stages import compare, record
 from aegan.store import check_writable, open_store
 from aegan.sweep import Trial
-from aegan_pipelines.display import EVENT
 
 GRACE_SECONDS = 10.0
 LOG_TAIL_LINES = 25
@@ -146,7 +146,7 @@ def _read_record(uri: str, lines: list[str], *, explained: bool) -> dict[str, An
     folder, _, name = uri.rpartition("/")
     store = open_store(folder)
     store.write("log.txt", "".join(lines).encode())
-    record: dict[str, Any] = json.loads(store.read(name) or b"{}")
+    record = read_json(store, name)
     record["log"] = f"{folder}/log.txt"
     if record["status"] == "failed" and not explained and "sweep" not in record:
         # A step that was killed says nothing: what is at the end of the log is all there is.

@@ -11,9 +11,11 @@ from aegan.compute_presets import NVIDIA, PRESETS
 from aegan.compute_steps import own_of, step_of
 from aegan.config import Config
 from aegan.config_compute import STEPS, Compute, StepName
+from aegan.data.sources import BUILT_IN
 from aegan.errors import ConfigError
 
 Platform = Literal["kubeflow", "vertex"]
+TITLES = {"kubeflow": "Kubeflow Pipelines", "vertex": "Vertex AI"}
 
 VERTEX_ACCELERATORS = (
     "NVIDIA_TESLA_P100",
@@ -78,7 +80,7 @@ def check_platform(config: Config, platform: Platform, root: str | None) -> None
     wrong = list(_of_vertex(compute, root) if platform == "vertex" else _of_kubeflow(compute))
     if wrong:
         raise ConfigError(
-            f"this configuration cannot be compiled for --platform {platform}:\n"
+            f"this configuration cannot be compiled for {TITLES[platform]}:\n"
             + "\n".join(f"  {line}" for line in wrong)
         )
 
@@ -112,12 +114,17 @@ def _mounts(compute: Compute, name: StepName, root: str) -> bool:
     return any(folder.is_relative_to(v.mount_path) for v in step_of(compute, name).volumes)
 
 
+def local_source_note(source: str) -> str | None:
+    """What to tell of a source that is not where pods usually find one."""
+    if source == BUILT_IN or source.startswith("gs://"):
+        return None
+    return f"pods look for data.source in their own file system: {source}"
+
+
 def notes(config: Config) -> list[str]:
     """What a package cannot hold, and what a person should know of it."""
-    source, account = config.data.source, config.compute.service_account
-    found = []
-    if source != "digits" and not source.startswith("gs://"):
-        found.append(f"pods look for data.source in their own file system: {source}")
+    account, note = config.compute.service_account, local_source_note(config.data.source)
+    found = [] if note is None else [note]
     if account is not None:
         found.append(
             f"a package cannot hold compute.service_account: give {account} to its runs and schedules"

@@ -114,35 +114,34 @@ class Api:
     ) -> Json:
         url = f"{self.host}{path if path.startswith('/apis/') else PREFIX + path}"
         url += f"?{urlencode(query)}" if query else ""
-        renewed = False
-        for attempt in range(1, self._attempts + 1):
-            error, pause = None, self._backoff * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)
+        attempt = 0
+        while True:
+            pause = self._backoff * 2**attempt * random.uniform(0.8, 1.2)
+            attempt += 1
             try:
                 answer = self._once(method, url, content, kind)
+                if answer.status == 401 and self.credentials.renew():
+                    answer = self._once(method, url, content, kind)
             except urllib3.exceptions.HTTPError as problem:
                 error = unreachable(self.host, problem, self.credentials)
                 if _is_final(problem):
                     raise error from None
             else:
                 if answer.status < 300:
-                    return self._read(answer, url)
+                    return self._read(answer)
                 error = refused(
                     self.host, f"{method} {path}", answer, self.credentials, self._attempts
                 )
-                if answer.status == 401 and not renewed and self.credentials.renew():
-                    renewed = True
-                    continue
                 if answer.status == 409 and find is not None and (made := find()) is not None:
                     return made
                 if answer.status not in TRANSIENT:
                     raise error
                 pause = _asked_pause(answer, pause)
-            if attempt == self._attempts:
+            if attempt >= self._attempts:
                 raise error
             time.sleep(min(pause, LONGEST_PAUSE_SECONDS))
             if find is not None and (made := find()) is not None:
                 return made
-        raise AssertionError("unreachable")
 
     def _once(
         self, method: str, url: str, content: bytes | None, kind: str
@@ -159,7 +158,7 @@ class Api:
             redirect=False,
         )
 
-    def _read(self, answer: urllib3.BaseHTTPResponse, url: str) -> Json:
+    def _read(self, answer: urllib3.BaseHTTPResponse) -> Json:
         try:
             return dict(json.loads(answer.data or b"{}"))
         except (ValueError, TypeError):
@@ -191,7 +190,9 @@ def _is_final(problem: Exception) -> bool:
 
 
 def _asked_pause(answer: urllib3.BaseHTTPResponse, otherwise: float) -> float:
+    """What the server asks for, if that is a time to wait: it may be a date, or nonsense."""
     try:
-        return float(answer.headers.get("Retry-After", ""))
+        seconds = float(answer.headers.get("Retry-After", ""))
     except ValueError:
         return otherwise
+    return seconds if seconds >= 0 else otherwise  # NaN is not

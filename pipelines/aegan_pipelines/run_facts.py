@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aegan.errors import AeganError
+from aegan.narration import duration, moment
 from aegan_pipelines import cluster
 from aegan_pipelines.following import details_of
 from aegan_pipelines.rest import Api
@@ -41,16 +42,16 @@ def describe_run(facts: dict[str, Any]) -> str:
         f"{facts['display_name']}",
         f"run       {facts['run_id']}",
         f"state     {facts['state']}",
-        f"created   {str(facts['created_at'])[:19]}",
+        f"created   {moment(facts['created_at'])}",
         f"root      {facts['root']}",
         f"link      {facts['link']}",
     ]
     if facts["finished_at"]:
-        lines.insert(4, f"finished  {str(facts['finished_at'])[:19]}")
+        lines.insert(4, f"finished  {moment(facts['finished_at'])}")
     lines += [f"step      {task['name']}: {task['state']}" for task in facts["tasks"]]
     record = facts["record"] or {}
     for stage, done in record.get("stages", {}).items():
-        how = "reused" if done["reused"] else f"in {done['seconds']:.0f} s"
+        how = "reused" if done["reused"] else f"in {duration(done['seconds'])}"
         lines.append(f"stage     {stage}: {how}")
     lines += sweep_lines(record["sweep"]) if "sweep" in record else []
     if record:

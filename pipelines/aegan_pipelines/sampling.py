@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from aegan.batch.results import arrow_columns, arrow_fields, as_metadata, column_names, marks_of
-from aegan.errors import DataError, StoreError
+from aegan.errors import DataError
 from aegan.local_store import LocalStore
 from aegan.model import Model
+from aegan.transfers import writable
 
 Array = np.ndarray[Any, Any]
 
@@ -123,16 +124,12 @@ def _write_images(folder: Path, samples: Array, marks: Mapping[str, str]) -> Non
     scratch = folder.parent / f".aegan-tmp-{uuid.uuid4().hex}"
     digits = len(str(len(samples) - 1))
     try:
-        scratch.mkdir(parents=True)
-        for number, image in enumerate(samples):
-            picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-            path = scratch / f"sample-{number:0{digits}d}.png"
-            path.write_bytes(_png(picture, {**marks, "sample": str(number)}))
-        os.rename(scratch, folder)  # which refuses to replace a folder that holds something
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {folder}: {error.strerror}; choose a folder that you may write to and that"
-            " has room"
-        ) from error
+        with writable(folder):
+            scratch.mkdir(parents=True)
+            for number, image in enumerate(samples):
+                picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+                path = scratch / f"sample-{number:0{digits}d}.png"
+                path.write_bytes(_png(picture, {**marks, "sample": str(number)}))
+            os.rename(scratch, folder)  # which refuses to replace a folder that holds something
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

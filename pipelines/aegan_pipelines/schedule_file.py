@@ -34,6 +34,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from aegan.config_file import parse_yaml
 from aegan.errors import AeganError, ConfigError
+from aegan.narration import moment
 from aegan_pipelines.cron import Cron, parse_cron, parse_interval, to_utc, zone
 
 PINNED, LATEST = "pinned", "latest"
@@ -149,7 +150,8 @@ def read_schedules(path: Path) -> ScheduleFile:
         if not wrong:
             schedules.append(_near(Schedule.model_validate(entry), path.parent))
     for name in sorted({str(name) for name in names if name and names.count(name) > 1}):
-        mistakes.append(ConfigError(f"{name}: the name stands {names.count(name)} times"))
+        uses = names.count(name)
+        mistakes.append(ConfigError(f"{name}: is used by {uses} schedules; give each its own name"))
     return ScheduleFile(path, group, schedules, mistakes)
 
 
@@ -162,8 +164,8 @@ def refuse(path: Path, mistakes: list[AeganError]) -> None:
     if mistakes:
         lines = [str(mistake).replace("\n", "\n  ") for mistake in mistakes]
         raise ConfigError(
-            f"{path}: {len(lines)} wrong in this schedule file; nothing was changed:\n  "
-            + "\n  ".join(lines)
+            f"{path}: {len(lines)} mistake{'s' if len(lines) > 1 else ''} in this schedule file;"
+            " nothing was changed:\n  " + "\n  ".join(lines)
         )
 
 
@@ -181,9 +183,15 @@ def _mistakes_of(entry: Any, name: str) -> Iterator[AeganError]:
     kept = {str(key): value for key, value in entry.items() if str(key) not in wrong}
     schedule = Schedule.model_validate({"name": "unnamed", "config": "digits"} | kept)
     if not {"cron", "every"} & wrong and (schedule.cron is None) == (schedule.every is None):
-        yield ConfigError(f"{name}: give `cron` or `every`, one of them")
+        received = "both" if schedule.cron else "neither"
+        yield ConfigError(
+            f"{name}: expected exactly one of `cron` and `every`, received {received}"
+        )
     if schedule.start and schedule.end and schedule.start >= schedule.end:
-        yield ConfigError(f"{name}: `end` must be after `start`")
+        yield ConfigError(
+            f"{name}: `end` must be after `start`, received {moment(schedule.end)} and"
+            f" {moment(schedule.start)}"
+        )
     if "timezone" not in wrong:
         try:
             schedule.utc_cron(datetime.now(UTC))
@@ -198,7 +206,7 @@ def _near(schedule: Schedule, folder: Path) -> Schedule:
 
 
 def _explained(prefix: str, item: dict[str, Any], model: type[BaseModel]) -> ConfigError:
-    where = prefix + (".".join(str(part) for part in item["loc"]) or "the whole")
+    where = prefix + (".".join(str(part) for part in item["loc"]) or "top level")
     if item["type"] == "extra_forbidden":
         known = ", ".join(model.model_fields)
         return ConfigError(f"{where}: no such setting; expected one of {known}")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 from aegan.errors import AeganError, ConfigError
+from aegan.narration import moment
 from aegan_pipelines import schedule_parameters, scheduled, scheduling
 from aegan_pipelines.rest import Api, Json
 from aegan_pipelines.schedule_entries import Wanted, missing_version
@@ -76,7 +77,7 @@ def _never(want: Wanted) -> ConfigError:
     schedule = want.schedule
     when = f"cron {schedule.cron!r}" if schedule.cron else f"every {schedule.every}"
     bounds = {"after": schedule.start, "before": schedule.end}
-    told = [f" {word} {m.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z" for word, m in bounds.items() if m]
+    told = [f" {word} {moment(m)}" for word, m in bounds.items() if m]
     return ConfigError(
         f"{schedule.name}: {when}{' and'.join(told)} never fires: correct the times, or take the"
         " schedule out of the file"

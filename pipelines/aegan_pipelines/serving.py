@@ -6,12 +6,20 @@ import re
 from typing import Any
 
 import aegan
-from aegan.errors import RegistryError
+from aegan.errors import ConfigError, RegistryError
 from aegan.references import parse_reference
 
 USER = 65532
-SERVICE = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"  # a label of its address
-ACCOUNT = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
+SERVICE = (  # a label of its address
+    r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?",
+    "lower-case letters, digits and hyphens, beginning with a letter, not ending with a hyphen, 63 at"
+    " most",
+)
+ACCOUNT = (
+    r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?",
+    "lower-case letters, digits, hyphens and dots, beginning and ending with a letter or digit, 253 at"
+    " most",
+)
 
 
 def inference_service(
@@ -27,25 +35,26 @@ def inference_service(
         account: service account that may read the bucket.
 
     Raises:
-        RegistryError: there is no such version, it lies in a folder, has nothing for the runtime, or
-            Kubernetes takes no such name or account.
+        ConfigError: Kubernetes takes no such name or account.
+        RegistryError: there is no such version, it lies in a folder, or has nothing for the runtime.
     """
     root, model_name, reference = parse_reference(model)
     service = name or model_name.rstrip("-")
-    _check_name("name", service, SERVICE)
-    _check_name("service account", account, ACCOUNT)
+    _check_name("name", service, *SERVICE)
+    _check_name("service account", account, *ACCOUNT)
     if not root.startswith("gs://"):
         raise RegistryError(
             f"{model} lies in a folder, which no cluster can read: expected a model in a bucket, gs://…"
         )
     registry = aegan.Registry(root)
     version, digest = registry.resolve(model_name, reference)
-    files = registry.manifest(model_name, version).files
+    files = registry.manifest(model_name, version, digest).files
     folder = f"serving/{part}" if runtime == "tensorflow" else "onnx"
     if not any(path.startswith(f"{folder}/") for path in files):
+        other = ", or --runtime tensorflow" if runtime == "onnx" else ""
         raise RegistryError(
             f"{model_name} {version} has no {folder}: it was published before there was any; expected"
-            " a newer version, or --runtime tensorflow"
+            f" a newer version{other}"
         )
     served: dict[str, Any] = {
         "modelFormat": {"name": "tensorflow"},
@@ -73,12 +82,9 @@ def inference_service(
     }
 
 
-def _check_name(what: str, name: str, pattern: str) -> None:
+def _check_name(what: str, name: str, pattern: str, expected: str) -> None:
     if not re.fullmatch(pattern, name):
-        raise RegistryError(
-            f"Kubernetes takes no {what} {name!r}: expected lower-case letters, digits and hyphens,"
-            " beginning with a letter, not ending with a hyphen, 63 at most"
-        )
+        raise ConfigError(f"{name!r} is not a valid Kubernetes {what}: expected {expected}")
 
 
 def _predictor(served: dict[str, Any], account: str) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from typing import Any
 
 import aegan
 from aegan import pulled
+from aegan.digests import read_json
+from aegan.narration import moment
 from aegan.references import parse_reference
 from aegan.samplers import TITLES
 from aegan.store import open_store
@@ -23,8 +25,8 @@ def summarize(record: dict[str, Any], root: str) -> str:
     """How a finished run ended: verdict, scores beside their baselines, report, what to do next."""
     evaluation = record["stages"]["evaluate"]
     report = open_store(f"{evaluation['outputs']}/report")
-    metrics = json.loads(report.read("metrics.json") or b"{}")
-    verdict = json.loads(report.read("verdict.json") or b"{}")
+    metrics = read_json(report, "metrics.json")
+    verdict = read_json(report, "verdict.json")
     lines = ["", *scores(metrics, verdict), "", *missed_lines(verdict)]
     if "sweep" in record:
         lines = ["", *sweep_lines(record["sweep"]), *lines]
@@ -54,7 +56,8 @@ def missed_lines(verdict: dict[str, Any]) -> list[str]:
             expected = " and ".join(
                 f"{word} {bound}" for word, bound in bounds if bound is not None
             )
-            what = f"{check['metric']} is {check['value']}, expected {expected}"
+            value = "not a finite number" if check["value"] is None else check["value"]
+            what = f"{check['metric']} is {value}, expected {expected}"
             lines.append(f"threshold missed: {what}")
     return lines
 
@@ -64,8 +67,8 @@ def scores(metrics: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
     headline, rows = metrics["headline"], metrics["generation"]
     lines = [
         f"{'reconstruction':<38}{'MSE':>9}",
-        f"  {'autoencoder':<36}{headline['reconstruction_mse']:>9.5f}",
-        f"  {'PCA, as many components':<36}{headline['pca_reconstruction_mse']:>9.5f}",
+        f"  {'autoencoder':<36}{_score(headline['reconstruction_mse'], 9, 5)}",
+        f"  {'PCA, as many components':<36}{_score(headline['pca_reconstruction_mse'], 9, 5)}",
         "",
         f"{'generation':<38}{'Fréchet':>9}{'precision':>11}{'recall':>9}{'coverage':>10}",
     ]
@@ -73,10 +76,15 @@ def scores(metrics: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
         row, title = rows[key], TITLES[key]
         mark = " (selected)" if key == verdict["selected"] else ""
         lines.append(
-            f"  {title + mark:<36}{row['frechet_distance']:>9.3f}{row['precision']:>11.3f}"
-            f"{row['recall']:>9.3f}{row['coverage']:>10.3f}"
+            f"  {title + mark:<36}{_score(row['frechet_distance'], 9)}{_score(row['precision'], 11)}"
+            f"{_score(row['recall'], 9)}{_score(row['coverage'], 10)}"
         )
     return lines
+
+
+def _score(value: float | None, width: int, places: int = 3) -> str:
+    """A score in a column; a dash for one that was not a finite number, which files hold as null."""
+    return f"{'-':>{width}}" if value is None else f"{value:>{width}.{places}f}"
 
 
 def sweep_lines(comparison: dict[str, Any]) -> list[str]:
@@ -118,7 +126,8 @@ def version_facts(uri: str) -> dict[str, Any]:
         json.loads(registry.read_file(name, version, f"report/{part}.json"))
         for part in ("metrics", "verdict")
     )
-    pointing = {key: asdict(alias) for key, alias in registry.aliases(name).items()}
+    aliases, damaged = registry.readable_aliases(name)
+    pointing = {key: asdict(alias) for key, alias in aliases.items()}
     return {
         "name": name,
         "version": version,
@@ -126,7 +135,8 @@ def version_facts(uri: str) -> dict[str, Any]:
         "uri": location,
         "aliases": {key: alias for key, alias in pointing.items() if alias["version"] == version},
         "signature": None if registry.signature(name, version) is None else "unchecked",
-        "files": dict(registry.manifest(name, version).files),
+        "damaged_aliases": [str(error) for error in damaged],
+        "files": dict(registry.manifest(name, version, digest).files),
         "metrics": metrics,
         "verdict": verdict,
     }
@@ -141,6 +151,7 @@ def _pulled_facts(folder: Path) -> dict[str, Any]:
         "digest": manifest.digest,
         "uri": str(folder),
         "aliases": {},
+        "damaged_aliases": [],
         "signature": None if pulled.signature(folder) is None else "unchecked",
         "files": dict(manifest.files),
         "metrics": json.loads(files.read("report/metrics.json")),
@@ -157,7 +168,7 @@ def describe_version(facts: dict[str, Any]) -> str:
     ]
     for alias, target in facts["aliases"].items():
         lines.append(
-            f"alias    {alias}, since {target['at'][:19]}Z by {target['by']}: {target['reason']}"
+            f"alias    {alias}, since {moment(target['at'])} by {target['by']}: {target['reason']}"
             + (" (forced)" if target["forced"] else "")
         )
         if target["previous"]:

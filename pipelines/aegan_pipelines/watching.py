@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from aegan.config import Config
-from aegan.digests import to_json
+from aegan.data.sources import BUILT_IN, split_uri
+from aegan.digests import from_json, to_json
 from aegan.errors import DataError, PreconditionError
 from aegan.narration import utc_now
 from aegan.store import open_store
@@ -64,7 +65,7 @@ def watch(
     key = _digest([config.digest(), sorted(listing.items())])
     store, place = open_store(root), f"watch/{config.name}.json"
     content, generation = store.read_versioned(place)
-    note: dict[str, Any] = json.loads(content or b"{}")
+    note = from_json(content, f"{store.uri}/{place}")
     if note.get("key") == key and note.get("run_id"):
         return Watched("unchanged", 0, 0, str(note["run_id"]))
     if note.get("key") != key:
@@ -91,13 +92,10 @@ def list_source(source: str) -> Listing:
     Raises:
         DataError: there is none.
     """
-    if source == "digits":
-        return {"digits": (0, "")}  # which never change
+    if source == BUILT_IN:
+        return {BUILT_IN: (0, "")}  # which never change
     is_bucket = source.startswith("gs://")
-    path = source.rstrip("/") if is_bucket else str(Path(source).expanduser().absolute())
-    parent, _, name = path.rpartition("/")
-    if parent == "gs:/":
-        raise DataError(f"{source} names a whole bucket; give a path in it: gs://bucket/path")
+    parent, name = split_uri(source if is_bucket else str(Path(source).expanduser().absolute()))
     listing = open_store(parent or "/").marks(name)
     if not listing:
         raise DataError(f"nothing lies at {source}: give an existing file or folder as data.source")

@@ -1,6 +1,7 @@
 """What a run is: one strict, typed tree read from one YAML file.
 
-Every field is documented here and nowhere else: the JSON Schema for editors is made from this file.
+Fields are documented where they stand, here and in the modules of the sections: docs/configuration.md
+and the JSON Schema for editors are made from that.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ class Compute(Section):
     image_pull_secrets: list[ObjectName] = Field(default=[])
     """Secrets that hold credentials of the image's registry."""
     environment: dict[VariableName, str] = Field(default={})
-    """Stands in packages and published configurations: what must not be read belongs into `secrets`."""
+    """Stands in packages and published configurations: what must not be read belongs in `secrets`."""
     secrets: Secrets = Field(default=[])
     """Kubernetes Secrets that steps see as variables or files."""
     volumes: Volumes = Field(default=[])

@@ -77,4 +77,4 @@ def describe(value: Any) -> str:
 
 def path_of(item: Mapping[str, Any]) -> str:
     """Where a mistake is, as in `--set`."""
-    return ".".join(str(part) for part in item["loc"] if part != "[key]") or "the whole"
+    return ".".join(str(part) for part in item["loc"] if part != "[key]") or "top level"

@@ -8,7 +8,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from aegan.store import files_below
+from aegan.errors import IntegrityError
+from aegan.store import Store, files_below
 
 
 def sha256(path: Path) -> str:
@@ -25,6 +26,27 @@ def of_files(folder: Path) -> dict[str, str]:
 def to_json(tree: Any) -> bytes:
     """Canonical JSON: sorted keys, trailing newline; a float that is no number becomes null."""
     return (json.dumps(_finite(tree), indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def read_json(store: Store, name: str) -> dict[str, Any]:
+    """What an object of a store says in JSON; nothing if there is no such object.
+
+    Raises:
+        IntegrityError: it is damaged.
+    """
+    return from_json(store.read(name), f"{store.uri}/{name}")
+
+
+def from_json(content: bytes | None, where: str) -> dict[str, Any]:
+    """The same of what was read already; `where` it lies is for the error."""
+    if content is None:
+        return {}
+    try:
+        return dict(json.loads(content))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise IntegrityError(
+            f"{where} is not the JSON that aegan wrote ({error}); delete it, and run again"
+        ) from None
 
 
 def _finite(tree: Any) -> Any:

@@ -35,3 +35,10 @@ class TrainingError(AeganError, ArithmeticError):
 
 class DependencyError(AeganError, ImportError):
     """A part of the package that was not installed is needed."""
+
+
+def describe(error: Exception) -> str:
+    """An error in words: ours as it is; others say little without their type."""
+    if isinstance(error, AeganError):
+        return str(error)
+    return f"{type(error).__name__}: {error}".removesuffix(": ")

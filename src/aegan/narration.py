@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 
 INTERVAL_VARIABLE = "AEGAN_PROGRESS_SECONDS"
 DEFAULT_INTERVAL = 10.0
+EVENT = re.compile(r"^\s*aegan (?P<stage>\w+(?:#\d+)?) (?P<event>\w+): ?(?P<text>.*)$")
+"""What `narrate` prints."""
 
 Say = Callable[[str, str, str], None]
 """Is told who speaks, the event and the text."""
@@ -119,6 +122,14 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def moment(time: datetime.datetime | str | None) -> str:
+    """A time, or ISO 8601 with its zone, as a person reads it: 2026-01-01 10:00:00Z."""
+    if not time:
+        return "-"
+    known = datetime.datetime.fromisoformat(time) if isinstance(time, str) else time
+    return f"{known.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def utc_now() -> str:

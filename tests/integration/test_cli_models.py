@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from aegan.manifest import SIGNATURE
+from aegan.narration import moment
 from aegan.registry import Registry
 from aegan.store import open_store
 from tests.make_version import VERSIONS
@@ -104,7 +105,7 @@ def test_what_the_gate_rejected_is_promoted_by_force_and_that_is_told_for_ever(
     again = models("promote", base, "--force", "--reason", "still")
     assert again.returncode == 0
     assert again.stdout == (
-        f"m@champion is {rejected} already, since {first.at[:19]}Z by {first.by}: I like it (forced)\n"
+        f"m@champion is {rejected} already, since {moment(first.at)} by {first.by}: I like it (forced)\n"
         "nothing moved, and no reason was recorded\n"
     )
     assert registry.aliases("m") == {"champion": first}

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aegan_pipelines import cluster
+import urllib3
+from aegan_pipelines import cluster, rest
 from aegan_pipelines.connection import (
     Context,
     check_server,
@@ -74,7 +75,7 @@ def test_another_context_file_can_be_named(monkeypatch: pytest.MonkeyPatch, tmp_
             0o644,
             "can be read by others (mode 0644, expected 0600): chmod 600",
         ),
-        ("hots: http://x\n", 0o600, "no such setting: hots; expected of host"),
+        ("hots: http://x\n", 0o600, "no such setting: hots; expected one of host"),
         (f"token: [{SECRET}\n", 0o600, "is not valid YAML"),
         (f"token: {{x: {SECRET}}}\n", 0o600, "expected lines `name: text`"),
     ],
@@ -195,10 +196,44 @@ def test_a_certificate_authority_can_be_named(tmp_path: Path) -> None:
     context.load_cert_chain(tmp_path / "server.pem")
     health = {"tag_name": "2.17.0", "multi_user": False}
     with Loopback({"GET /apis/v2beta1/healthz": (200, health)}, tls=context) as server:
-        trusting = Context(host=server.url, ca_certificate=str(tmp_path / "authority.pem"))
+        trusting = Context(host=server.url, ca_certificate="~/authority.pem")  # HOME is tmp_path
         assert check_server(connect(trusting)).version == "2.17.0"
         with pytest.raises(ClusterError, match="cannot reach .*certificate"):
             check_server(connect(Context(host=server.url)))
+
+
+@pytest.mark.parametrize("name", ["nothing.pem", "."])
+def test_certificates_that_cannot_be_read_are_named(name: str, tmp_path: Path) -> None:
+    context = Context(host="https://x", ca_certificate=str(tmp_path / name))
+    with pytest.raises(ConfigError, match="cannot read the ca_certificate .*expected a file of"):
+        connect(context)
+
+
+class OneMore(Credentials):
+    """Has another token after the first, as many times as it is asked."""
+
+    renewals = 0
+
+    def renew(self) -> bool:
+        self.renewals += 1
+        self._token = "good"
+        return True
+
+
+def test_a_token_that_expired_is_renewed_also_on_the_last_attempt(kfp_server: KfpServer) -> None:
+    kfp_server.token = "good"
+    credentials = OneMore(token="expired")
+    assert check_server(api_of(kfp_server, credentials=credentials, attempts=1)).version == "2.17.0"
+    kfp_server.token = "another"
+    with pytest.raises(ClusterError, match="does not know who you are: HTTP 401"):
+        check_server(api_of(kfp_server, credentials=credentials, attempts=1))
+    assert credentials.renewals == 2
+
+
+@pytest.mark.parametrize(("asked", "pause"), [("3", 3), ("-1", 7), ("nan", 7), ("Fri, 1", 7)])
+def test_only_a_time_to_wait_is_waited(asked: str, pause: float) -> None:
+    answer = urllib3.HTTPResponse(headers={"Retry-After": asked}, status=503)
+    assert rest._asked_pause(answer, 7.0) == pause
 
 
 def test_secrets_are_in_no_representation() -> None:

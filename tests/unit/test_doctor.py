@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import importlib.util
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,10 @@ from aegan_pipelines.doctor.check import Check, limited
 from packaging.requirements import Requirement
 
 from aegan.config import Data
+from aegan.errors import StoreError
+from aegan.local_store import LocalStore
 from aegan.store import open_store
+from tests.privileges import run_without_privileges
 
 LENIENT = """
 from gcp_storage_emulator.server import create_server
@@ -111,6 +116,15 @@ def test_a_broken_tensorflow_is_reported_by_its_last_line(monkeypatch: pytest.Mo
     assert "ImportError: libcudart.so: missing" in found.text
 
 
+@pytest.mark.parametrize("program", ["pass", "print('no JSON')"])
+def test_a_tensorflow_that_says_nothing_is_a_failure(
+    program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "LIST_GPUS", program)
+    found = machine.gpu()
+    assert (found.status, "without telling" in found.text) == ("fail", True)
+
+
 @pytest.mark.parametrize(
     ("free", "status"), [(1 << 29, "fail"), (2 << 30, "warn"), (9 << 30, "ok")]
 )
@@ -137,6 +151,39 @@ def test_a_bucket_that_ignores_preconditions_is_found_out(lenient: str) -> None:
     assert "accepted a create-only write over a file" in checks[2].text
     assert "honours ifGenerationMatch" in checks[2].cure
     assert open_store(lenient).list("") == []
+
+
+def test_what_was_written_and_read_back_otherwise_is_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LocalStore, "read", lambda *_: b"other")
+    assert statuses(storage.root(str(tmp_path))) == ["ok", "fail", "skip"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_deleted_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise StoreError("no right to delete")
+
+    monkeypatch.setattr(LocalStore, "delete", refuse)
+    *checks, last = storage.root(str(tmp_path))
+    assert statuses(checks) == ["ok", "ok", "ok"]
+    [left] = [path.name for path in tmp_path.iterdir()]
+    assert (last.status, last.cure) == ("warn", "delete it")
+    assert f"{tmp_path}/{left} may be left" in last.text
+
+
+def test_a_write_that_outlasts_the_limit_may_leave_something(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(LocalStore, "write", lambda *_, **__: over.wait(60))
+    soon = functools.partial(limited, seconds=0.2)
+    monkeypatch.setattr(storage, "limited", soon)
+    checks = storage.root(str(tmp_path))
+    over.set()
+    assert statuses(checks) == ["ok", "fail", "skip", "warn"]
+    assert "may be left" in checks[-1].text
 
 
 def test_a_bucket_that_does_not_exist_fails_once(bucket: str) -> None:
@@ -166,6 +213,20 @@ def test_the_data_source_is_looked_for_where_it_is(bucket: str, tmp_path: Path) 
     assert "1 objects, the first can be read" in look(f"{bucket}/data", in_pods=True).text
     assert look(f"{bucket}/nothing").text == f"there is nothing at {bucket}/nothing"
     assert "names a whole bucket" in look("gs://bucket").text
+
+
+def _look_unreadable(folder: Path) -> None:
+    found = storage.source(Data(source=str(folder)), in_pods=False)
+    assert found.status == "fail"
+    assert "Permission denied" in found.text
+    assert found.cure == "change the permissions, or data.source"
+
+
+def test_a_folder_that_cannot_be_listed_is_a_failure(tmp_path: Path) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0)
+    run_without_privileges(_look_unreadable, folder)
+    run_without_privileges(_look_unreadable, folder / "below")
 
 
 def test_what_hangs_is_cut_off_and_what_raises_is_reported() -> None:

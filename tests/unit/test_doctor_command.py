@@ -77,6 +77,18 @@ def test_the_root_is_the_options_then_that_of_the_context_file(tmp_path: Path) -
     )
 
 
+def test_a_gpu_that_cannot_be_asked_is_one_failure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken() -> Check:
+        raise PermissionError("no more processes")
+
+    monkeypatch.setattr(machine, "gpu", broken)
+    checks = told("--root", str(tmp_path / "root"), exits=1)
+    assert (checks["GPU"]["status"], checks["root writable"]["status"]) == ("fail", "ok")
+    assert checks["GPU"]["text"] == "PermissionError: no more processes"
+
+
 def test_a_broken_context_file_is_one_failure_and_the_rest_is_checked(tmp_path: Path) -> None:
     context_file("token: [hush-hush\n")
     checks = told("digits", "--host", "http://127.0.0.1:9", exits=1)

@@ -99,15 +99,17 @@ def test_each_way_to_say_who_we_are_is_taken(
 
 
 def test_the_context_file_says_where_and_what_to_trust(
-    kfp_server: KfpServer, monkeypatch: pytest.MonkeyPatch
+    kfp_server: KfpServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     kfp_server.multi_user = True
-    context_file(f"host: {kfp_server.url}\nnamespace: team\nca_certificate: /etc/company.pem\n")
+    authority = tmp_path / "company.pem"
+    authority.touch()
+    context_file(f"host: {kfp_server.url}\nnamespace: team\nca_certificate: {authority}\n")
     assert statuses(look()) == ["ok", "ok", "ok"]
     made: dict[str, Any] = {}
     monkeypatch.setattr(connection, "Api", lambda *_, **how: made.update(how))
     server.open_api(examine._context({})[0])
-    assert made == {"ca_certificate": "/etc/company.pem", "timeout": 5.0, "attempts": 2}
+    assert made == {"ca_certificate": str(authority), "timeout": 5.0, "attempts": 2}
 
 
 def test_inside_a_cluster_nothing_need_be_said(

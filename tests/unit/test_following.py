@@ -135,3 +135,11 @@ def test_a_bucket_that_cannot_be_read_costs_the_details_and_not_the_following(
     assert told[0][:2] == ("run", "warning")
     assert "no details of its stages: cannot open s3://not/ours" in told[0][2]
     assert told[1] == ("run", "info", "pending")
+
+
+def test_a_stage_of_which_only_the_record_is_left_is_told_with_its_time(root: str) -> None:
+    bucket = Bucket(root)
+    looked, told = details(bucket)
+    bucket.finishes("normalize", at(1))
+    assert looked.look()
+    assert told == [("normalize", "done", "in 1:01")]

@@ -301,7 +301,7 @@ def test_what_vertex_cannot_do_is_refused_with_the_reason(
     compute: dict[str, Any], line: str
 ) -> None:
     message = refused(compute, "vertex")
-    assert message.startswith("this configuration cannot be compiled for --platform vertex:")
+    assert message.startswith("this configuration cannot be compiled for Vertex AI:")
     assert line in message
     assert len(message.splitlines()) == 2
 

@@ -34,8 +34,8 @@ def told(path: Path, context: Context = CONTEXT) -> str:
     ("entry", "message"),
     [
         ({"name": "A!"}, "A!: name: not what this setting takes: String should match pattern"),
-        ({"name": "a", "every": "6h"}, "a: give `cron` or `every`, one of them"),
-        ({"name": "a", "cron": None}, "a: give `cron` or `every`, one of them"),
+        ({"name": "a", "every": "6h"}, "one of `cron` and `every`, received both"),
+        ({"name": "a", "cron": None}, "one of `cron` and `every`, received neither"),
         ({"name": "a", "cron": "0 25 * * *"}, "a: cron: cron '0 25 * * *': '25' is no hour"),
         ({"name": "a", "cron": None, "every": "6"}, "such as 30m, 6h or 1d"),
         ({"name": "a", "timezone": "Mars"}, "a: timezone: no time zone named 'Mars'"),
@@ -45,7 +45,7 @@ def told(path: Path, context: Context = CONTEXT) -> str:
         ({"name": "a", "start": "2030-01-01T00:00:00"}, "a: start: a time needs its zone"),
         (
             {"name": "a", "start": "2031-01-01T00:00:00Z", "end": "2030-01-01T00:00:00Z"},
-            "a: `end` must be after `start`",
+            "a: `end` must be after `start`, received 2030-01-01 00:00:00Z and 2031-01-01 00:00:00Z",
         ),
         ({"name": "a", "parameters": {"root": "x"}}, "a: parameters: give config and root beside"),
         ({"name": "a", "config": "nothing"}, "a: no preset named 'nothing'"),
@@ -85,15 +85,15 @@ def test_a_schedule_may_set_what_a_run_may(tmp_path: Path) -> None:
 def test_mistakes_of_the_file_itself(tmp_path: Path) -> None:
     path = write(tmp_path, {"name": "a"}, {"name": "a", "concurrency": 0}, group="A!")
     message = told(path)
-    assert f"{path}: 3 wrong in this schedule file; nothing was changed" in message
+    assert f"{path}: 3 mistakes in this schedule file; nothing was changed" in message
     assert "\n  group: not what this setting takes: String should match" in message
     assert "\n  a: concurrency: " in message
-    assert "\n  a: the name stands 2 times" in message
+    assert "\n  a: is used by 2 schedules; give each its own name" in message
     path.write_text("schedules: [a, {}]\nextra: 1\n")
     message = told(path)
     assert "extra: no such setting; expected one of group, schedules" in message
     assert (
-        "schedules.0: the whole: not what this setting takes: Input should be a valid dictionary"
+        "schedules.0: top level: not what this setting takes: Input should be a valid dictionary"
         in message
     )
     assert "schedules.1: name: Field required" in message
@@ -140,7 +140,7 @@ def test_all_mistakes_are_told_at_once_and_nothing_is_changed(
     done = command(kfp_server, "apply", str(path), *root, *(["--dry-run"] if dry else []))
     assert (done.exit_code, done.stdout) == (1, "")
     for message in (
-        "11 wrong in this schedule file; nothing was changed:",
+        "11 mistakes in this schedule file; nothing was changed:",
         "typo: aegan-tiny has no version named 'typo'",
         f"one: {tmp_path}/one.yaml: 1 mistake\n    seed: ",
         f"two: {tmp_path}/two.yaml: 1 mistake\n    seed: ",
@@ -150,7 +150,7 @@ def test_all_mistakes_are_told_at_once_and_nothing_is_changed(
         "past: cron '0 3 * * *' before 2020-01-01 00:00:00Z never fires",
         "short: every 6w before",
         "hour: cron: cron '0 25 * * *': '25' is no hour",
-        "good: the name stands 2 times",
+        "good: is used by 2 schedules",
         "theirs: there is a schedule theirs that this file did not make",
     ):
         assert f" {message}" in done.stderr, message
@@ -161,7 +161,7 @@ def test_what_a_file_itself_shows_is_told_also_where_no_cluster_answers(tmp_path
     with KfpServer() as gone:
         pass
     done = command(gone, "apply", str(all_wrong(tmp_path)), "--root", "gs://bucket/root")
-    assert "6 wrong in this schedule file" in done.stderr
+    assert "6 mistakes in this schedule file" in done.stderr
     good = write(tmp_path, {"name": "good"})
     done = command(gone, "apply", str(good), "--root", "gs://bucket/root")
     assert "cannot reach Kubeflow Pipelines" in done.stderr

@@ -89,8 +89,11 @@ def test_an_alias_becomes_the_immutable_uri_of_the_version(
 def test_a_name_that_kubernetes_does_not_take_is_refused(option: str, value: str) -> None:
     command = ["models", "serve-manifest", "gs://bucket/models/shirts", option, value]
     done = CliRunner().invoke(main, command)
-    assert done.exit_code == 1
-    assert f"Kubernetes takes no {option[2:].replace('-', ' ')} {value!r}: expected" in done.stderr
+    assert done.exit_code == 2
+    what = option[2:].replace("-", " ")
+    assert f"{value!r} is not a valid Kubernetes {what}: expected lower-case" in done.stderr
+    # What is expected is what is checked.
+    assert ("hyphens and dots" in done.stderr) == (what == "service account")
     assert done.stdout == ""
 
 
@@ -106,7 +109,9 @@ def test_name_and_account_can_be_chosen(bucket: str, tmp_path: Path) -> None:
     ("place", "options", "message"),
     [
         ("folder", [], "lies in a folder, which no cluster can read"),
-        ("bucket", ["--runtime", "onnx"], "has no onnx: it was published before there was any"),
+        ("bucket", ["--runtime", "onnx"], "expected a newer version, or --runtime tensorflow\n"),
+        ("bucket", ["--part", "generator"], "has no serving/generator: it was published before"),
+        ("bucket", ["--part", "generator"], "expected a newer version\n"),
     ],
 )
 def test_what_cannot_be_served_is_refused(

@@ -16,6 +16,7 @@ from aegan.config import Data
 from aegan.data.sources import RawData, read_idx, read_source
 from aegan.errors import DataError
 from aegan.store import open_store
+from tests.privileges import run_without_privileges
 
 Array = np.ndarray[Any, Any]
 
@@ -465,3 +466,28 @@ def test_a_digest_of_a_file_that_was_not_read_is_refused(tmp_path: Path) -> None
     path = _save(tmp_path / "x.npy", IMAGES)
     with pytest.raises(DataError, match=r"y\.npy has SHA-256 \(no such file was read\), expected"):
         _read(path, sha256={"y.npy": "0" * 64})
+
+
+def _read_closed(path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"cannot read .*: Permission denied; get the right to read"
+    ):
+        _read(path)
+
+
+def test_what_may_not_be_read_is_not_called_damaged(tmp_path: Path) -> None:
+    folder = _mnist(tmp_path / "closed")
+    for path in (
+        _save(tmp_path / "x.npy", IMAGES),
+        _mnist(tmp_path / "open") / "train-images-idx3-ubyte",
+        folder,
+    ):
+        path.chmod(0)
+        run_without_privileges(_read_closed, path)
+    run_without_privileges(_read_closed, tmp_path / "open")
+    run_without_privileges(_read_closed, folder / "x.npy")
+
+
+def test_a_folder_is_no_file_of_the_format_that_was_set(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"is no file: data\.format npz expects the path of one"):
+        _read(tmp_path, format="npz")

@@ -106,7 +106,7 @@ def test_every_metric_has_a_direction_and_an_unknown_one_is_refused_first(source
     assert set(BETTER) == set(get_args(MetricName))
     command = ["sweep", source, "--grid", "gan.gama=1", "--metric", "fid"]
     done = CliRunner().invoke(main, command)
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert (
         "--metric fid: no such metric; expected one of reconstruction_mse (lower is" in done.stderr
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from aegan.errors import AeganError
+from aegan.errors import describe
 
 SECONDS = 5.0
 """For a request, and for a check as a whole."""
@@ -54,10 +54,8 @@ def limited(
     def run() -> None:
         try:
             found.append(look())
-        except AeganError as error:
-            found.append(Check(name, "fail", str(error), cure))
         except Exception as error:  # the doctor reports what is broken, and goes on
-            found.append(Check(name, "fail", f"{type(error).__name__}: {error}", cure))
+            found.append(Check(name, "fail", describe(error), cure))
 
     thread = threading.Thread(target=run, daemon=True, name=f"doctor {name}")
     thread.start()

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 import click
 
 from aegan_pipelines.cli_options import (
-    DEFAULT_ROOT,
+    any_root_option,
     connection_options,
     json_option,
     overrides_option,
+    print_json,
 )
 
 
 @click.command()
 @click.argument("config", metavar="[CONFIG|PRESET]", required=False)
 @overrides_option
-@click.option(
-    "--root",
-    help="Folder or gs:// path for all outputs (or `root` of the context file)."
-    f"  [default: {DEFAULT_ROOT}]",
-)
+@any_root_option
 @json_option
 @connection_options
 def doctor(
@@ -50,7 +46,7 @@ def doctor(
     }
     if as_json:
         tree = {"checks": [check.as_dict() for check in checks], "failed": counts["fail"]}
-        click.echo(json.dumps(tree, indent=2, ensure_ascii=False))
+        print_json(tree)
     else:
         text = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
         click.echo(text, err=True)

@@ -41,7 +41,7 @@ def examine(request: Request) -> Iterator[Check]:
     """Each check as soon as it is done. No token, cookie or password is in any of them."""
     yield limited("Python", machine.python)
     yield from machine.packages()
-    yield machine.gpu()
+    yield limited("GPU", machine.gpu, seconds=machine.IMPORT_SECONDS + SECONDS)
     context, broken = _context(request.options)
     yield from [broken] if broken else []
     root = request.root or context.root

@@ -107,7 +107,11 @@ def gpu(devices: str = "/dev") -> Check:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         cure = "pip install --force-reinstall 'aegan[train]'"
         return Check("GPU", "fail", f"TensorFlow cannot be imported: {last}", cure)
-    found = json.loads(done.stdout.splitlines()[-1])
+    try:
+        found = json.loads((done.stdout.splitlines() or [""])[-1])
+    except ValueError:
+        text = "TensorFlow ended without telling which devices it sees"
+        return Check("GPU", "fail", text, "pip install --force-reinstall 'aegan[train]'")
     if found["gpus"]:
         return Check("GPU", "ok", f"TensorFlow {found['version']} sees {', '.join(found['gpus'])}")
     if there:

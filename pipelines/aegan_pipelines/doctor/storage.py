@@ -6,11 +6,13 @@ import contextlib
 import importlib.util
 import os
 import tempfile
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from aegan.config import Data
+from aegan.data.sources import BUILT_IN, split_uri
 from aegan.errors import AeganError, PreconditionError
 from aegan.gcs_store import GcsStore
 from aegan.store import Store, open_store
@@ -46,9 +48,16 @@ def _probe(store: Store, uri: str) -> list[Check]:
     """Read, write, write again; what follows a failure is not tried."""
     remote = "://" in uri
     name = f".aegan-doctor-{uuid.uuid4().hex}"
-    looks = {
+    written, at_work = threading.Event(), set[str]()
+
+    def writable() -> Check:
+        store.write(name, b"first", if_generation=0)
+        written.set()
+        return _writable(store, name, uri)
+
+    looks: dict[str, tuple[Callable[[], Check], str]] = {
         "root readable": (lambda: _readable(store, name, uri), CREDENTIALS if remote else ""),
-        "root writable": (lambda: _writable(store, name, uri), ROLE if remote else ""),
+        "root writable": (writable, ROLE if remote else ""),
         "root preconditions": (lambda: _conditional(store, name, uri), ""),
     }
     checks: list[Check] = []
@@ -57,10 +66,28 @@ def _probe(store: Store, uri: str) -> list[Check]:
         if failed is not None:
             checks.append(Check(title, "skip", f"not tried: {failed} comes first"))
             continue
-        checks.append(limited(title, look, cure))
-    if checks[1].status == "ok":
-        limited("clean up", lambda: _deleted(store, name))
+        checks.append(limited(title, _noted(look, title, at_work), cure))
+    # What was not waited for may write yet.
+    late = "root preconditions" in at_work or ("root writable" in at_work and not written.is_set())
+    if written.is_set() or late:
+        cleaned = limited("root clean", lambda: _deleted(store, name))
+        if late or cleaned.status != "ok":
+            text = f"{uri}/{name} may be left there, which was written to try it"
+            checks.append(Check("root clean", "warn", text, "delete it"))
     return checks
+
+
+def _noted(look: Callable[[], Check], title: str, at_work: set[str]) -> Callable[[], Check]:
+    """The look, whose title stands among those at work as long as it takes."""
+
+    def noted() -> Check:
+        at_work.add(title)
+        try:
+            return look()
+        finally:
+            at_work.discard(title)
+
+    return noted
 
 
 def _readable(store: Store, name: str, uri: str) -> Check:
@@ -69,7 +96,6 @@ def _readable(store: Store, name: str, uri: str) -> Check:
 
 
 def _writable(store: Store, name: str, uri: str) -> Check:
-    store.write(name, b"first", if_generation=0)
     if store.read(name) != b"first":
         cure = "use another place; this one loses what is written"
         return Check("root writable", "fail", f"{uri}: read back other bytes", cure)
@@ -99,7 +125,7 @@ def _conditional(store: Store, name: str, uri: str) -> Check:
 
 def _deleted(store: Store, name: str) -> Check:
     store.delete(name)
-    return Check("clean up", "ok", name)
+    return Check("root clean", "ok", name)
 
 
 def source(data: Data, *, in_pods: bool) -> Check:
@@ -110,7 +136,7 @@ def source(data: Data, *, in_pods: bool) -> Check:
         in_pods: whether runs go to a cluster, whose pods do not see this machine's files.
     """
     uri, name = data.source, "data source"
-    if uri == "digits":
+    if uri == BUILT_IN:
         if importlib.util.find_spec("sklearn") is None:
             return Check(
                 name, "skip", "digits come with scikit-learn", "pip install 'aegan[train]'"
@@ -118,10 +144,14 @@ def source(data: Data, *, in_pods: bool) -> Check:
         return Check(name, "ok", "digits, from scikit-learn")
     if uri.startswith("gs://"):
         return limited(name, lambda: _remote_source(uri), CREDENTIALS)
-    path = Path(uri).expanduser().absolute()
     if in_pods:
         text = f"pods look for {uri} in their own file system"
         return Check(name, "warn", text, "put the data into the bucket, or mount it in every step")
+    return limited(name, lambda: _local_source(uri), "change the permissions, or data.source")
+
+
+def _local_source(uri: str) -> Check:
+    path, name = Path(uri).expanduser().absolute(), "data source"
     if not path.exists():
         return Check(name, "fail", f"there is no {path}", "set data.source to an existing path")
     files = sorted(path.iterdir()) if path.is_dir() else [path]
@@ -133,10 +163,7 @@ def source(data: Data, *, in_pods: bool) -> Check:
 
 
 def _remote_source(uri: str) -> Check:
-    parent, _, last = uri.rstrip("/").rpartition("/")
-    if parent == "gs:/":
-        cure = "give a path in it: gs://bucket/path"
-        return Check("data source", "fail", f"{uri} names a whole bucket", cure)
+    parent, last = split_uri(uri)
     store = GcsStore(parent)
     names = store.list(last)
     if not names:

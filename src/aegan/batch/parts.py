@@ -18,6 +18,7 @@ from typing import Any
 
 from aegan.digests import to_json
 from aegan.errors import DataError, StoreError
+from aegan.transfers import writable
 
 RECORD = "_aegan.json"
 TEMPORARY = ".tmp-"
@@ -178,7 +179,7 @@ def held(folder: Path) -> Iterator[None]:
     Raises:
         StoreError: another process is at it, or the folder cannot be made or written.
     """
-    with explained(folder):
+    with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -188,21 +189,7 @@ def held(folder: Path) -> Iterator[None]:
             raise StoreError(
                 f"{folder} is being written by another process; wait for it, or choose another name"
             ) from None
-        with explained(folder):
+        with writable(folder):
             yield
     finally:
         os.close(descriptor)
-
-
-@contextlib.contextmanager
-def explained(target: Path) -> Iterator[None]:
-    """Turn a failure to write into one clear error."""
-    try:
-        yield
-    except StoreError:
-        raise
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {target}: {error.strerror or error}; choose a folder that you may write to"
-            " and that has room; the same command continues where it stopped"
-        ) from error

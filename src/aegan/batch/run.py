@@ -18,7 +18,7 @@ import numpy as np
 
 from aegan.batch.arrow import pyarrow
 from aegan.batch.formats import Format, NpzFormat, ParquetFormat, read_marks
-from aegan.batch.parts import Parts, differences, explained, held, refusal, settle
+from aegan.batch.parts import Parts, differences, held, refusal, settle
 from aegan.batch.results import Operation, marks_of, operation
 from aegan.batch.source import Array, Block, Source, open_source
 from aegan.batch.stamps import check_same, stamps
@@ -26,6 +26,7 @@ from aegan.data.normalizer import LARGEST
 from aegan.errors import DataError
 from aegan.model import Model
 from aegan.narration import Progress, Say, narrate
+from aegan.transfers import writable
 
 BLOCK_BYTES = 2**24
 BLOCK_ROWS = 2**16
@@ -123,7 +124,7 @@ def check_places(request: Request) -> None:
             f"{output}: expected a name ending in .parquet or .npz, or one without an ending for a"
             " folder of Parquet files"
         )
-    with explained(output):
+    with writable(output):
         if output.exists() and output.is_dir() == bool(suffix):
             raise DataError(
                 f"{output} is a {'folder' if output.is_dir() else 'file'}: expected a"
@@ -237,7 +238,7 @@ def _explained(answer: Callable[[Array], Array], block: Block, source: Source) -
 
 def _join(form: Format, parts: Parts, output: Path, rows: int) -> None:
     """One file of all parts, which then go."""
-    with explained(output):
+    with writable(output):
         paths = [parts.folder / name for name in parts.names]
         whole = parts.folder / ".tmp-whole"
         if len(paths) == 1 and form.suffix == output.suffix.lower():

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from aegan.batch.source import readable
 from aegan.config import Data
 from aegan.data.normalizer import LARGEST
 from aegan.digests import sha256
@@ -20,6 +21,9 @@ from aegan.errors import DataError
 from aegan.store import open_store
 
 Array = np.ndarray[Any, Any]
+
+BUILT_IN = "digits"
+"""The source that is no file: it comes with scikit-learn."""
 
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 ELEMENT_SHAPES = {"image": "[H, W] or [H, W, C]", "tabular": "[D]", "sequence": "[T, C]"}
@@ -59,9 +63,9 @@ def read_source(data: Data, scratch: Path) -> RawData:
         scratch: folder for files copied from a bucket.
 
     Raises:
-        DataError: missing, damaged, of another format, shape or type, or not finite.
+        DataError: missing, unreadable, damaged, of another format, shape or type, or not finite.
     """
-    raw = _read_digits() if data.source == "digits" else _read_files(data, scratch)
+    raw = _read_digits() if data.source == BUILT_IN else _read_files(data, scratch)
     for name, expected in data.sha256.items():
         received = raw.files.get(name)
         if received != expected:
@@ -88,22 +92,33 @@ def _read_digits() -> RawData:
     bunch = load_digits()
     images = bunch.images.astype(np.uint8)
     return RawData(
-        images, bunch.target, None, None, {"digits": hashlib.sha256(images.tobytes()).hexdigest()}
+        images, bunch.target, None, None, {BUILT_IN: hashlib.sha256(images.tobytes()).hexdigest()}
     )
 
 
 def _read_files(data: Data, scratch: Path) -> RawData:
     path = _local_copy(data.source, scratch)
+    with readable(path):
+        return _read_path(path, data)
+
+
+def _read_path(path: Path, data: Data) -> RawData:
     if not path.exists():
         raise DataError(
             f"no data at {data.source} (looked in {path}): give an existing file or folder,"
             " for example --set data.source=PATH"
         )
-    found = data.format if data.format != "auto" else _guess_format(path)
+    is_guess = data.format == "auto"
+    found = _guess_format(path) if is_guess else data.format
     if found == "idx":
         return _read_idx_folder(path) if path.is_dir() else _one_array(path, read_idx(path))
     if found in ("npy", "npz") and path.is_file():
         return _read_numpy(path)
+    if not is_guess:
+        raise DataError(
+            f"{data.source} is no file: data.format {found} expects the path of one; correct"
+            " data.source or data.format"
+        )
     raise DataError(
         f"{data.source}: cannot tell the format; expected a folder of IDX files, or a file"
         f" ending in .npy, .npz, -ubyte or -ubyte.gz (set data.format otherwise)"
@@ -113,10 +128,20 @@ def _read_files(data: Data, scratch: Path) -> RawData:
 def _local_copy(source: str, scratch: Path) -> Path:
     if not source.startswith("gs://"):
         return Path(source).expanduser().absolute()
+    parent, name = split_uri(source)
+    return open_store(parent).fetch(name, scratch)
+
+
+def split_uri(source: str) -> tuple[str, str]:
+    """Of a source in a bucket: what lies around it, and its name there.
+
+    Raises:
+        DataError: it is a whole bucket.
+    """
     parent, _, name = source.rstrip("/").rpartition("/")
     if parent == "gs:/":
         raise DataError(f"{source} names a whole bucket; give a path in it: gs://bucket/path")
-    return open_store(parent).fetch(name, scratch)
+    return parent, name
 
 
 def _guess_format(path: Path) -> str:
@@ -183,6 +208,7 @@ def _read_idx_folder(folder: Path) -> RawData:
 
 
 def _read_numpy(path: Path) -> RawData:
+    path.open("rb").close()  # what may not be read is not damaged
     try:
         loaded = np.load(path, allow_pickle=False)
         if not isinstance(loaded, np.lib.npyio.NpzFile):

@@ -7,12 +7,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
 from aegan.config_file import from_json
-from aegan.digests import to_json
+from aegan.digests import read_json, to_json
 from aegan.errors import AeganError
 from aegan.narration import narrate
 from aegan.stages import record
@@ -93,12 +92,12 @@ def run_record(
     """Whatever happened, write what the sweep came to; returns it. See `aegan.stages.record`."""
     store = open_store(root)
     comparison = run(config, root, run_id, trials, metric)
-    began = json.loads(store.read(f"runs/{run_id}/began.json") or b"{}")
+    began = read_json(store, f"runs/{run_id}/began.json")
     unfinished = [row for row in comparison["trials"] if row["error"] == UNFINISHED]
     if comparison["best"] is not None:
         number = comparison["best"]
         config = trial_config(config, read_trials(trials)[number - 1])
-        its = json.loads(store.read(f"runs/{trial_run(run_id, number)}/began.json") or b"{}")
+        its = read_json(store, f"runs/{trial_run(run_id, number)}/began.json")
         began = its | began
     elif not state.startswith("CANCEL"):
         message = str(_no_best(comparison))
@@ -125,8 +124,8 @@ def _row(
         return row | {"error": state["error"] or UNFINISHED}
     place = f"{stages['evaluate']['outputs']}/report"
     report = open_store(place)
-    metrics = json.loads(report.read("metrics.json") or b"{}")
-    verdict = json.loads(report.read("verdict.json") or b"{}")
+    metrics = read_json(report, "metrics.json")
+    verdict = read_json(report, "verdict.json")
     score, split = _score(metrics, verdict, metric)
     row |= {
         "score": score if score is not None and math.isfinite(score) else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from aegan.config_file import from_json
 from aegan.data.dataset import SPLITS, check_classes, check_sizes, write_dataset
 from aegan.data.sources import read_source
 from aegan.digests import to_json
+from aegan.errors import StoreError, describe
 from aegan.narration import narrate, utc_now
 from aegan.stages.stage import StageResult, dataset_key, explaining, run_key, run_stage
 from aegan.store import check_writable, open_store
@@ -49,6 +51,7 @@ def run(config: str, root: str, run_id: str, *, fresh: str = "") -> StageResult:
             result = run_stage(root, "normalize", key, work, fresh=fresh)
             check_sizes(settings, result.summary)  # a reused dataset may meet larger batches
         except Exception as error:
-            store.write(place, to_json(began | {"error": str(error)}))
+            with contextlib.suppress(StoreError):  # which would hide what went wrong first
+                store.write(place, to_json(began | {"error": describe(error)}))
             raise
         return result

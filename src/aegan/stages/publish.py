@@ -14,9 +14,9 @@ from aegan import mlflow_flavour
 from aegan.config import Config
 from aegan.config_file import from_json
 from aegan.digests import to_json
-from aegan.errors import AeganError
+from aegan.errors import AeganError, IntegrityError, RegistryError
 from aegan.model_card import model_card
-from aegan.narration import narrate
+from aegan.narration import moment, narrate
 from aegan.registry import Registry
 from aegan.signatures import check_key
 from aegan.stages.stage import (
@@ -81,7 +81,7 @@ def run(
     def exists(found: StageResult) -> bool:
         try:
             registry.manifest(settings.name, found.summary["version"])
-        except AeganError:
+        except (RegistryError, IntegrityError):
             return False
         return True
 
@@ -106,8 +106,8 @@ def _look_at_alias(registry: Registry, settings: Config, version: str) -> None:
         _set_alias(registry, settings, version)
     elif current.version != version:
         narrate("publish", "info", f"{version} was published earlier, and is not published again")
-        text = f"{settings.name}@{alias} is {current.version} since {current.at[:19]}Z, left alone"
-        narrate("publish", "info", text)
+        since = f"{current.version} since {moment(current.at)}"
+        narrate("publish", "info", f"{settings.name}@{alias} is {since}, left alone")
 
 
 def _assemble(settings: Config, inputs: list[Path], version: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from aegan.config import Config
 from aegan.config_file import from_json
-from aegan.digests import to_json
+from aegan.digests import read_json, to_json
 from aegan.narration import narrate, utc_now
 from aegan.stages.stage import FAILURE, STAGES, read_result, stage_keys
 from aegan.store import Store, open_store
@@ -29,7 +29,7 @@ def run(config: str, root: str, run_id: str, state: str, message: str) -> dict[s
         The record: `status` is published, rejected, failed or cancelled.
     """
     store = open_store(root)
-    began = json.loads(store.read(f"runs/{run_id}/began.json") or b"{}")
+    began = read_json(store, f"runs/{run_id}/began.json")
     return write(store, {"run_id": run_id} | collect(config, store, began, state, message))
 
 
@@ -76,7 +76,7 @@ def _stages(
     stages: dict[str, Any] = {}
     for stage, key in stage_keys(settings, began["dataset_key"]).items():
         place = f"stages/{stage}/{key}"
-        failure = json.loads(store.read(f"{place}/{FAILURE}") or b"{}")
+        failure = read_json(store, f"{place}/{FAILURE}")
         if failure and datetime.fromisoformat(failure["at"]) >= started:
             return stages, f"{stage}: {failure['error']}"
         result = read_result(f"{store.uri}/{place}")

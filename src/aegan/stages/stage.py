@@ -25,9 +25,10 @@ from types import TracebackType
 from typing import Any
 
 import aegan
+from aegan import errors
 from aegan.config import Config
-from aegan.digests import of_files, sha256, to_json
-from aegan.errors import AeganError, IntegrityError, StoreError
+from aegan.digests import of_files, read_json, sha256, to_json
+from aegan.errors import IntegrityError, StoreError
 from aegan.narration import duration, narrate, utc_now
 from aegan.stages.progress import progress_shown
 from aegan.store import Store, open_store
@@ -178,7 +179,7 @@ class explaining(AbstractContextManager[None]):  # noqa: N801 (reads as a statem
         """Explain; returns nothing, so the exception goes on."""
         if not isinstance(error, Exception) or getattr(error, "aegan_explained", False):
             return
-        text = str(error) if isinstance(error, AeganError) else f"{type(error).__name__}: {error}"
+        text = errors.describe(error)
         narrate(self._stage, "error", text)
         error.aegan_explained = True  # type: ignore[attr-defined]
         if self._key:
@@ -192,8 +193,8 @@ class explaining(AbstractContextManager[None]):  # noqa: N801 (reads as a statem
 
 def read_result(uri: str) -> StageResult | None:
     """The record of a finished stage, or None if it has not finished."""
-    content = open_store(uri).read(RECORD)
-    return None if content is None else StageResult(**(json.loads(content) | {"uri": uri}))
+    record = read_json(open_store(uri), RECORD)
+    return StageResult(**(record | {"uri": uri})) if record else None
 
 
 def fetch_outputs(uri: str, scratch: Path) -> Path:

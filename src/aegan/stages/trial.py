@@ -12,15 +12,14 @@ and the steps after it find it and do nothing. Only what kills a process fails a
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from aegan.config import Config
 from aegan.config_file import from_json
-from aegan.digests import to_json
-from aegan.errors import AeganError, PreconditionError
+from aegan.digests import read_json, to_json
+from aegan.errors import PreconditionError, describe
 from aegan.narration import in_trial, narrate, utc_now
 from aegan.stages import evaluate, normalize, train_autoencoder, train_gan
 from aegan.stages.stage import StageResult
@@ -70,9 +69,7 @@ def run(
         try:
             state["stages"][stage] = _do(store, config, run_id, trial, stage, state, fresh)
         except Exception as error:
-            text = (
-                str(error) if isinstance(error, AeganError) else f"{type(error).__name__}: {error}"
-            )
+            text = describe(error)
             if not getattr(error, "aegan_explained", False):
                 narrate(stage, "error", text)
             state["error"] = f"{stage}: {text}"
@@ -82,8 +79,7 @@ def run(
 
 def read_trial(store: Store, run_id: str, number: int) -> dict[str, Any] | None:
     """What a trial has come to; None if it has not begun."""
-    content = store.read(_place(run_id, number))
-    return dict(json.loads(content)) if content else None
+    return read_json(store, _place(run_id, number)) or None
 
 
 def trial_run(run_id: str, number: int) -> str:
