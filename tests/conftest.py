@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,12 @@ if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) >= (os.cpu_count() or 1
     # Each worker has a core: more threads than cores spend their time waiting for each other.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+if "TF_XLA_FLAGS" not in os.environ:
+    # Hundreds of tests, and the processes that they start, train the same few small networks: what one
+    # has compiled, the others load. Workers inherit this from the process that starts them.
+    _COMPILED = tempfile.TemporaryDirectory(prefix="aegan-tests-")
+    os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={_COMPILED.name}"
 
 from tests.gcs import StrictEmulator
 
