@@ -1,8 +1,8 @@
 """SIGKILL at random moments: whatever a training was doing, it ends with the weights of one left alone.
 
 Each case is killed several times, at moments drawn over the time that it takes, while it writes one
-checkpoint after the other; each attempt first from its own first checkpoint on, so that it trains. `python -m tests.integration.test_kill 20` kills each case so many times and
-prints a table.
+checkpoint after the other; each attempt not before its own first checkpoint, from which on it trains.
+`python -m tests.integration.test_kill 20` kills each case so many times and prints a table.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def killed(
             process = start(mode, batch, root, emulator, interrupted)
             if len(positions) < kills:
                 wait_until_it_trains(process, root, before)
-                process.join(moments.uniform(0, 1.5 * seconds / kills))
+                process.join(moments.uniform(0, seconds / kills))
                 if process.is_alive():
                     process.kill()
                     process.join()
