@@ -62,7 +62,7 @@ class AutoencoderLearner:
         self.scale = tf.Variable(1.0)
         self._descent: Descent | Lbfgs
         if section.optimizer == "lbfgs":
-            self._descent = Lbfgs(self._trained)
+            self._descent = Lbfgs(self._trained, num_losses=3 if section.sparsity else 1)
         else:
             self._descent = Descent(section, section.learning_rate, self._trained, self.scale)
         self._validation = validation
@@ -87,7 +87,7 @@ class AutoencoderLearner:
         self, _: int, gradients: list[Tensor], losses: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         """Descend by mean gradients."""
-        return self._descent.apply(gradients, losses["loss"])
+        return self._descent.apply(gradients, losses)
 
     def validate(self) -> float:
         """The loss over the validation split, without corruption, noise and penalties on the code."""

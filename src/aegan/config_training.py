@@ -167,13 +167,14 @@ class Gan(Training):
     discriminator_dropout: Share = 0.0
     """Share of each of its hidden layers' outputs that is dropped in training."""
     spectral_normalization: bool = False
-    """Divides each weight matrix of the discriminator by its largest singular value (Miyato et al.
-    2018)."""
+    """Divides each weight matrix of a dense or conv discriminator by its largest singular value (Miyato
+    et al. 2018)."""
     validate_every: PositiveInt | None = None
     """Steps between records of the history; None: a fiftieth of the budget."""
     patience: PositiveInt | None = None
     """Stop after this many records without a smaller Fréchet distance of the samples' codes to those of
-    the validation split, and keep the weights of the smallest; none: never, and keep the last."""
+    the validation split, and keep the weights of the smallest; none: never, and keep the last. For
+    `draws_per_sample: 1`."""
     ema_decay: Share = 0.999
     """Decay of the moving average of the generator's weights, which is what is published."""
     draws_per_sample: PositiveInt = 1

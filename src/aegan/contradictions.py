@@ -137,6 +137,7 @@ def _of_lbfgs(section: Autoencoder) -> Iterator[Contradiction]:
         "autoencoder.clip": section.clip != "none",
         "autoencoder.weight_decay": section.weight_decay > 0,
         "autoencoder.warmup_steps": section.warmup_steps > 0,
+        "autoencoder.back_off": section.back_off > 0,
     }
     for paths, why in (
         (random, "is random at each step, and `lbfgs` compares losses"),
@@ -159,6 +160,12 @@ def _of_the_autoencoder(config: Config) -> Iterator[Contradiction]:
             "the code of `kind: variational` is kept near N(0, I) and must be able to be negative;"
             " use `linear`",
         )
+    if section.contraction and section.normalization == "batch":
+        yield Contradiction(
+            ("autoencoder.normalization", "autoencoder.contraction"),
+            "`batch` mixes the samples of a batch, so a penalty on the Jacobian of each sample means"
+            " nothing; use `layer` or `group`, or set `contraction: 0`",
+        )
     if section.kind == "denoising" and section.noise == "masking" and section.noise_level >= 1:
         yield Contradiction(
             ("autoencoder.noise_level", "autoencoder.noise"),
@@ -174,6 +181,29 @@ def _of_the_gan(config: Config) -> Iterator[Contradiction]:
             ("gan.optimizer",),
             "`lbfgs` minimises one loss and a GAN has two that pull against each other; use `adam`",
         )
+    yield from _of_the_discriminator(gan)
+    if gan.draws_per_sample > 1 and gan.objective not in OF_RATIOS:
+        yield Contradiction(
+            ("gan.draws_per_sample", "gan.objective"),
+            f"weighs draws by the ratio of densities, which the logit of `{gan.objective}` does not"
+            f" estimate; use 1, or one of {', '.join(f'`{o}`' for o in OF_RATIOS)}",
+        )
+    if gan.draws_per_sample > 1 and gan.patience is not None:
+        yield Contradiction(
+            ("gan.patience", "gan.draws_per_sample"),
+            "goes by samples of which none was chosen, and keeps with the generator the discriminator of"
+            " that step, which is to choose; leave it out, or use `draws_per_sample: 1`",
+        )
+    if gan.augment and not (gan.space == "data" and config.data.kind == "image"):
+        yield Contradiction(
+            ("gan.augment", "gan.space", "data.kind"),
+            "changes images before the discriminator sees them and needs `space: data` and `data.kind:"
+            f" image`, received {gan.space!r} and {config.data.kind!r}; use []",
+        )
+
+
+def _of_the_discriminator(gan: Gan) -> Iterator[Contradiction]:
+    """What bounds its slope, and what would undo that."""
     penalties = [name for name in ("gamma", "interpolation_penalty") if getattr(gan, name)]
     if gan.discriminator_normalization == "batch" and penalties:
         yield Contradiction(
@@ -181,17 +211,11 @@ def _of_the_gan(config: Config) -> Iterator[Contradiction]:
             "`batch` mixes the samples of a batch, so a penalty on the gradient of each sample means"
             f" nothing; use `layer` or `group`, or set `{penalties[0]}: 0`",
         )
-    if gan.draws_per_sample > 1 and gan.objective not in OF_RATIOS:
+    if gan.spectral_normalization and gan.network == "recurrent":
         yield Contradiction(
-            ("gan.draws_per_sample", "gan.objective"),
-            f"weighs draws by the ratio of densities, which the logit of `{gan.objective}` does not"
-            f" estimate; use 1, or one of {', '.join(f'`{o}`' for o in OF_RATIOS)}",
-        )
-    if gan.augment and not (gan.space == "data" and config.data.kind == "image"):
-        yield Contradiction(
-            ("gan.augment", "gan.space", "data.kind"),
-            "changes images before the discriminator sees them and needs `space: data` and `data.kind:"
-            f" image`, received {gan.space!r} and {config.data.kind!r}; use []",
+            ("gan.spectral_normalization", "gan.network"),
+            "divides no matrix of a `recurrent` layer, so it would bound no slope; use `gamma` or"
+            " `interpolation_penalty`",
         )
     if gan.objective == "wasserstein" and not (penalties or gan.spectral_normalization):
         yield Contradiction(

@@ -43,7 +43,7 @@ class FullBatch:
         self.samples = self._rows = num_rows(examples)
         self._size = min(plan.micro_batch_size, self._rows)
         self._parts, self._rest = divmod(self._rows, self._size)
-        self._length = min(LONGEST_LANE, -(-self._parts // LANES))
+        self._length = max(1, min(LONGEST_LANE, self._parts // LANES))
         self._lanes = -(-self._parts // self._length)
         self.units = learner.phases * self._lanes
         self._devices, self._strategy = replicas.count(), tf.distribute.get_strategy()

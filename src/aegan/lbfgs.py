@@ -3,7 +3,8 @@
 The direction comes from the two-loop recursion (Nocedal & Wright 2006, algorithm 7.4). How far to go
 along it is bisected until the weak Wolfe conditions hold (Lewis & Overton 2013, algorithm 2.6). Each
 update is given the loss and the gradient at the point that it put the weights at before, so that a
-search takes as many steps of training as it tries points, and can be interrupted between any two.
+search takes as many steps of training as it tries points, and can be interrupted between any two. A
+point whose loss or gradient is not finite is too far along, like one whose loss is too high.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ NOISE = 1e-7  # relative, of a loss in float32
 class Lbfgs:
     """The variables, the accepted point with its loss and gradient, and the search from there."""
 
-    def __init__(self, variables: list[Any]):
-        """Take keras.Variables; nothing is moved yet."""
+    def __init__(self, variables: list[Any], num_losses: int = 1):
+        """Take keras.Variables, and how many losses there are by name; nothing is moved yet."""
         self.variables = variables
         self._shapes = [tuple(variable.shape) for variable in variables]
         size = sum(math.prod(shape) for shape in self._shapes)
@@ -40,6 +41,7 @@ class Lbfgs:
 
         self._point, self._gradient, self._direction = vector(), vector(), vector()
         self._moves, self._changes = vector(HISTORY), vector(HISTORY)
+        self._losses = tf.Variable(tf.zeros([num_losses], tf.float64))
         self._loss, self._slope = number(0.0), number(0.0)
         self._length, self._low, self._high = number(1.0), number(0.0), number(math.inf)
         self._kept, self._trials = tf.Variable(0), tf.Variable(0)
@@ -54,22 +56,27 @@ class Lbfgs:
         """All tf.Variables but the weights."""
         return [value for value in vars(self).values() if isinstance(value, tf.Variable)]
 
-    def apply(self, gradients: list[Tensor], loss: Tensor) -> dict[str, Tensor]:
+    def apply(self, gradients: list[Tensor], losses: dict[str, Tensor]) -> dict[str, Tensor]:
         """Judge the point that the weights are at, and put them at the next to try.
 
         Args:
             gradients: this device's share of them.
-            loss: of all devices.
+            losses: of all devices; it minimises `loss`.
 
         Returns:
-            `gradient_norm`, and as `learning_rate` how far along its direction the point was.
+            `gradient_norm`, as `learning_rate` how far along its direction the point was, and losses;
+            where those of the point are not finite, those of the point that the search began at.
         """
         gradient = tf.concat([tf.reshape(g, [-1]) for g in replicas.total(gradients)], 0)
-        loss, length = tf.cast(loss, tf.float64), tf.identity(self._length)
+        loss, length = tf.cast(losses["loss"], tf.float64), tf.identity(self._length)
+        names = sorted(losses)
+        found = tf.stack([tf.cast(losses[name], tf.float64) for name in names])
+        square = _dot(gradient, gradient)
+        finite = tf.math.is_finite(square + tf.reduce_sum(found))
         slope = _dot(gradient, self._direction)
         allowed = self._loss + DECREASE * length * self._slope + NOISE * tf.abs(self._loss)
         first = tf.equal(self._updates, 0)
-        too_high = ~first & ~(loss <= allowed)
+        too_high = ~first & ~(finite & (loss <= allowed))
         too_steep = ~first & ~too_high & (slope < CURVATURE * self._slope)
         given_up = (too_high | too_steep) & (self._trials >= MOST_TRIALS)
         good = first | ~(too_high | too_steep) | (given_up & ~too_high)
@@ -78,10 +85,15 @@ class Lbfgs:
             lambda: self._accept(gradient, loss),
             lambda: tf.cond(given_up, self._start_anew, lambda: self._narrow(too_high)),
         )
+        self._losses.assign(tf.where(good, found, self._losses))
         self._updates.assign_add(1)
         self._put(self._point + tf.cast(self._length, tf.float32) * self._direction)
-        rate = tf.cast(length, tf.float32)
-        return {"gradient_norm": tf.norm(gradient), "learning_rate": rate}
+        told = tf.unstack(tf.where(finite, found, self._losses))
+        norm = tf.sqrt(tf.where(finite, square, _dot(self._gradient, self._gradient)))
+        measured = {"gradient_norm": norm, "learning_rate": length} | dict(
+            zip(names, told, strict=True)
+        )
+        return {name: tf.cast(value, tf.float32) for name, value in measured.items()}
 
     def _accept(self, gradient: Tensor, loss: Tensor) -> Tensor:
         """The weights are the new point: remember the step, and choose a direction from here."""

@@ -120,27 +120,30 @@ def discriminator(
         architecture: what it is built of.
         shape: of one example or code.
         seed: of the initial weights.
-        spectral: divide each weight matrix by its largest singular value (Miyato et al. 2018).
+        spectral: divide each weight matrix by its largest singular value (Miyato et al. 2018), but
+            none of recurrent layers.
         flat: rate all examples the same at first, unless `spectral`.
         classes: how many there are; 0 for a discriminator that knows none.
     """
     example = inputs = keras.Input(shape, name="example")
     seeds = itertools.count(seed)
     x = bodies.downward(architecture, example, seeds, spectral=spectral)
-    # A matrix that is divided by its largest singular value cannot start at zero.
-    start = "zeros" if flat and not spectral else bodies.glorot(seeds)
-    last = layers.Dense(1, kernel_initializer=start, name="logit")
+
+    def start() -> Any:
+        # A matrix that is divided by its largest singular value cannot start at zero.
+        return "zeros" if flat and not spectral else bodies.glorot(seeds)
+
+    last = layers.Dense(1, kernel_initializer=start(), name="logit")
     logit = bodies.bounded(last, spectral)(x)
     if classes:
         inputs = [example, _class(classes)]
-        rows = layers.Dense(x.shape[-1], use_bias=False, kernel_initializer=bodies.glorot(seeds))
+        rows = layers.Dense(x.shape[-1], use_bias=False, kernel_initializer=start())
         embedding = bodies.bounded(rows, spectral)(inputs[1])
         logit = layers.Add()([logit, layers.Dot(axes=1)([embedding, x])])
     model = keras.Model(inputs, logit, name="discriminator")
     for layer in model.layers:
         if isinstance(layer, layers.SpectralNormalization):  # Keras gives its start no seed
-            start = keras.random.normal(layer.vector_u.shape, seed=next(seeds))
-            layer.vector_u.assign(start)
+            layer.vector_u.assign(keras.random.normal(layer.vector_u.shape, seed=next(seeds)))
     return model
 
 

@@ -50,7 +50,7 @@ class Descent:
                 self._keras = keras.optimizers.Adam(rate, section.beta_1, section.beta_2, **common)
         self._keras.build(variables)
 
-    def apply(self, gradients: list[Tensor], _: Tensor | None = None) -> dict[str, Tensor]:
+    def apply(self, gradients: list[Tensor], _: Any = None) -> dict[str, Tensor]:
         """Update the variables.
 
         Args:

@@ -61,7 +61,7 @@ class Phase:
         function = tf.function(apply, jit_compile=xla and alone, autograph=False)
         traced = function.get_concrete_function(specs, losses)
         self._apply = traced if alone else apply
-        self.names = sorted([*self._losses, *traced.structured_outputs])
+        self.names = sorted({*self._losses, *traced.structured_outputs})
         shapes = [kind.shape for kind in self._kinds] + [[] for _ in self._losses]
         self.sums = [tf.Variable(tf.zeros(shape, tf.float64)) for shape in shapes]
 
@@ -71,7 +71,10 @@ class Phase:
             variable.assign(value)
 
     def descend(self, sums: list[Tensor], rows: int) -> list[Tensor]:
-        """Descend by the means over all samples; returns the metrics in the order of the names."""
+        """Descend by the means over all samples; returns the metrics in the order of the names.
+
+        A loss that the descent itself tells of takes the place of the one that was added up.
+        """
         means = [s / rows for s in sums]
         metrics = self._apply(*self._split([tf.cast(mean, tf.float32) for mean in means]))
         found = self._split(means)[1] | metrics

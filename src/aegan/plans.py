@@ -119,10 +119,17 @@ def require_separable(section: Training, devices: int) -> None:
     """Refuse to share among devices what mixes the samples of a batch.
 
     Raises:
-        TrainingError: several devices, and batch normalisation.
+        TrainingError: several devices, and batch normalisation or free bits.
     """
+    if devices == 1:
+        return
+    if getattr(section, "kind", "plain") == "variational" and getattr(section, "free_bits", 0.0):
+        raise TrainingError(
+            f"autoencoder.free_bits would go by the mean of each code over each of the {devices} GPUs'"
+            " shares; leave it out, or show TensorFlow one GPU with CUDA_VISIBLE_DEVICES=0"
+        )
     mixing = ("normalization", "discriminator_normalization")
-    if devices > 1 and any(getattr(section, name, "none") == "batch" for name in mixing):
+    if any(getattr(section, name, "none") == "batch" for name in mixing):
         raise TrainingError(
             f"`batch` normalisation would take its statistics of each of the {devices} GPUs' shares; use"
             " `layer` or `group`, or show TensorFlow one GPU with CUDA_VISIBLE_DEVICES=0"

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 Tensor = Any
@@ -46,8 +47,13 @@ def _policy(network: Any, policy: str) -> Iterator[None]:
 
 
 def _layers(network: Any) -> Iterator[Any]:
-    """All layers, those that others are built of too."""
+    """All layers, those that others are built of too.
+
+    But not what divides a layer's matrix by its singular value: Keras assigns the quotient to the matrix
+    itself, which would then be rounded at each step. The layer that it wraps multiplies as others do.
+    """
     for layer in network.layers:
-        yield layer
+        if not isinstance(layer, keras.layers.SpectralNormalization):
+            yield layer
         inner = (getattr(layer, name, None) for name in ("cell", "layer"))
         yield from (found for found in inner if found is not None)

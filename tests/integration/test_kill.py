@@ -1,8 +1,8 @@
 """SIGKILL at random moments: whatever a training was doing, it ends with the weights of one left alone.
 
 Each case is killed several times, at moments drawn over the time that it takes, while it writes one
-checkpoint after the other. `python -m tests.integration.test_kill 20` kills each case so many times and
-prints a table.
+checkpoint after the other; each attempt not before its own first checkpoint, from which on it trains.
+`python -m tests.integration.test_kill 20` kills each case so many times and prints a table.
 """
 
 from __future__ import annotations
@@ -76,16 +76,31 @@ def start(*arguments: str) -> Any:
     return process
 
 
-def has_checkpoint(root: str) -> bool:
-    return any(name.endswith(MARKER) for name in open_store(root).list("checkpoints"))
+def complete(root: str) -> set[str]:
+    """The markers of the checkpoints that lie there."""
+    return {name for name in open_store(root).list("checkpoints") if name.endswith(MARKER)}
+
+
+def newest(root: str) -> int:
+    """The position of the newest checkpoint."""
+    return max(int(name.split("/")[-2].split("-")[1]) for name in complete(root))
+
+
+def wait_until_it_trains(process: Any, root: str, before: set[str]) -> None:
+    """Until there is a checkpoint of the process itself, or it has ended."""
+    while process.is_alive() and complete(root) <= before:
+        time.sleep(0.01)
 
 
 def was_writing(out: str) -> bool:
-    """Whether who was killed left a checkpoint half made or half copied; clears it away."""
+    """Whether who was killed left a checkpoint half made or half copied; clears it away.
+
+    What it fetched to restore lies deeper in the same folder: below the checkpoint's name.
+    """
     scratch = Path(f"{out}-scratch")
-    left = list(scratch.iterdir()) if scratch.exists() else []
+    left = any(scratch.glob("*/state*"))
     shutil.rmtree(scratch, ignore_errors=True)
-    return bool(left)
+    return left
 
 
 def killed(
@@ -96,30 +111,29 @@ def killed(
     with tempfile.TemporaryDirectory() as name:
         alone, interrupted = f"{name}/alone", f"{name}/interrupted"
         process = start(mode, batch, f"{name}/root", emulator, alone)
-        while not has_checkpoint(f"{name}/root"):
-            assert process.is_alive()
-            time.sleep(0.01)
+        wait_until_it_trains(process, f"{name}/root", set())
         began = time.monotonic()
         process.join()
         assert process.exitcode == 0
         seconds = time.monotonic() - began
-        done = writing = 0
+        positions: list[int] = []
+        writing = 0
         while not Path(interrupted).exists():
+            before = complete(root)
             process = start(mode, batch, root, emulator, interrupted)
-            if done < kills:
-                while not has_checkpoint(root):
-                    assert process.is_alive()
-                    time.sleep(0.01)
-                process.join(moments.uniform(0, 1.5 * seconds / kills))
+            if len(positions) < kills:
+                wait_until_it_trains(process, root, before)
+                process.join(moments.uniform(0, seconds / kills))
                 if process.is_alive():
                     process.kill()
-                    done += 1
                     process.join()
+                    positions.append(newest(root))
                     writing += was_writing(interrupted)
             process.join()
             assert process.exitcode in (0, -9)
         return {
-            "kills": done,
+            "kills": len(positions),
+            "each further on": positions == sorted(set(positions)),
             "while writing a checkpoint": writing,
             "same": Path(alone).read_text() == Path(interrupted).read_text(),
             "sha256": Path(interrupted).read_text()[:12],
@@ -162,6 +176,20 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(
     found = killed(mode, batch, *places[place](), kills=3, seed=5)
     assert found["same"], found
     assert found["kills"] >= 1, "training ended before its first moment"
+    assert found["each further on"], "killed before it trained"
+
+
+def test_only_a_checkpoint_in_the_making_counts_as_written(tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    fetched = tmp_path / "out-scratch" / "aegan-1" / "checkpoints" / "step-000000001-a"
+    fetched.mkdir(parents=True)
+    (fetched / "state.index").touch()
+    assert not was_writing(out)
+    made = tmp_path / "out-scratch" / "aegan-2"
+    made.mkdir(parents=True)
+    (made / "state.index").touch()
+    assert was_writing(out)
+    assert not was_writing(out)
 
 
 if __name__ == "__main__":

@@ -123,9 +123,15 @@ def test_each_class_has_its_share_of_the_components_and_no_others() -> None:
     assert np.isfinite(rare.log_weights).sum(axis=1).tolist() == [3, 1]
 
 
-@pytest.mark.parametrize("spectral", [False, True])
 @pytest.mark.parametrize(
-    ("network", "shape"), [("dense", (7,)), ("conv", (8, 8, 1)), ("recurrent", (6, 3))]
+    ("network", "shape", "spectral"),
+    [
+        ("dense", (7,), False),
+        ("dense", (7,), True),
+        ("conv", (8, 8, 1), False),
+        ("conv", (8, 8, 1), True),
+        ("recurrent", (6, 3), False),
+    ],
 )
 def test_conditional_networks_of_built_in_layers_heed_the_class(
     network: str, shape: Any, spectral: bool

@@ -480,6 +480,22 @@ def test_the_digest_of_sections_changes_with_those_only() -> None:
             "gan.interpolation_penalty: `objective: wasserstein` needs a discriminator whose slope",
         ),
         (
+            {
+                "data": {"source": "x.npy", "kind": "sequence"},
+                "gan": {"network": "recurrent", "space": "data", "spectral_normalization": True}
+                | {"objective": "wasserstein", "interpolation_penalty": 0.0},
+            },
+            "gan.spectral_normalization: divides no matrix of a `recurrent` layer",
+        ),
+        (
+            {"gan": {"patience": 3, "draws_per_sample": 2}},
+            "gan.patience: goes by samples of which none was chosen",
+        ),
+        (
+            {"autoencoder": {"contraction": 0.1, "normalization": "batch"}},
+            "autoencoder.normalization: `batch` mixes the samples of a batch, so a penalty on",
+        ),
+        (
             {"gan": {"objective": "hinge", "draws_per_sample": 2}},
             "gan.draws_per_sample: weighs draws by the ratio of densities, which the logit of `hinge`",
         ),

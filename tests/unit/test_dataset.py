@@ -443,6 +443,23 @@ def test_a_full_batch_may_be_smaller_than_a_batch(tmp_path: Path) -> None:
     assert _write(tmp_path, _table(), autoencoder=full, gan=full).rows("train")
 
 
+def test_one_training_row_is_refused_in_full_batch_too(tmp_path: Path) -> None:
+    full = {"batch": "full"}
+    data = {"source": "given", "kind": "tabular", "validation_fraction": 0.5, "test_fraction": 0.49}
+    table = _table(40)
+    seed = next(
+        seed
+        for seed in range(1000)
+        if len(split_rows(table, seed, validation=0.5, test=0.49)[0]) == 1
+    )
+    message = (
+        "the train split holds 1 of 40 rows, at least 2 are needed .*; give more data, or lower"
+        r" data\.validation_fraction and data\.test_fraction"
+    )
+    with pytest.raises(DataError, match=message):
+        _write(tmp_path, table, data=data, seed=seed, autoencoder=full, gan=full)
+
+
 def test_an_empty_validation_split_is_refused(tmp_path: Path) -> None:
     data = {"source": "given", "kind": "tabular", "validation_fraction": 1e-12}
     message = (

@@ -193,6 +193,16 @@ def test_a_full_batch_has_the_same_bits_for_any_number_of_devices(
         assert all(np.array_equal(a, b) for a, b in zip(alone, other, strict=True))
 
 
+@pytest.mark.parametrize("parts", [1, 7, 8, 9, 15, 16, 17, 20, 63, 64, 65, 500])
+def test_there_are_lanes_for_eight_devices_where_there_are_micro_batches_for_them(
+    parts: int,
+) -> None:
+    config = autoencoder_config(hidden=[], micro_batch_size=2)
+    learner = AutoencoderLearner(config, (3,), examples(4, 3))
+    program = FullBatch(learner, examples(2 * parts, 3), plan(config), streamed=False)
+    assert min(parts, 8) <= program.units <= parts
+
+
 @pytest.mark.parametrize(
     ("mode", "sections"),
     [("autoencoder", MINI_AUTOENCODER), ("gan", MINI_GAN), ("gan", CONDITIONAL_GAN)],
@@ -253,6 +263,7 @@ def test_lbfgs_needs_few_steps_where_descent_needs_many(tmp_path: Path) -> None:
         ({"autoencoder": {"optimizer": "lbfgs"}}, "use `batch: full`"),
         ({"autoencoder": {"optimizer": "lbfgs", "batch": "full", "dropout": 0.1}}, "is random"),
         ({"autoencoder": {"optimizer": "lbfgs", "batch": "full", "clip": "norm"}}, "does nothing"),
+        ({"autoencoder": {"optimizer": "lbfgs", "batch": "full", "back_off": 1}}, "does nothing"),
         ({"gan": {"optimizer": "lbfgs", "batch": "full"}}, "two that pull against each other"),
     ],
 )

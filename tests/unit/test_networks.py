@@ -67,8 +67,10 @@ def test_decoders_return_the_shape_that_encoders_take(
     assert rebuilt.max() <= 1
 
 
-@pytest.mark.parametrize("spectral", [False, True])
-@pytest.mark.parametrize(("network", "shape"), SHAPES)
+@pytest.mark.parametrize(
+    ("network", "shape", "spectral"),
+    [(*of, False) for of in SHAPES] + [(*of, True) for of in SHAPES if of[0] != "recurrent"],
+)
 def test_generators_make_what_discriminators_take(network: str, shape: Any, spectral: bool) -> None:
     generator = networks.generator(architecture(network), shape, 4, "linear", seed=1)
     discriminator = networks.discriminator(architecture(network), shape, 2, spectral=spectral)
@@ -87,7 +89,7 @@ def test_networks_are_a_function_of_the_seed_and_of_built_in_layers(
             networks.encoders(built_of, shape, 5, "linear", seed)[1],
             networks.decoder(built_of, shape, 5, "sigmoid", seed),
             networks.generator(built_of, shape, 4, "linear", seed),
-            networks.discriminator(built_of, shape, seed, spectral=True),
+            networks.discriminator(built_of, shape, seed, spectral=network != "recurrent"),
         ]
 
     for first, same, other in zip(build(1), build(1), build(2), strict=True):
@@ -138,6 +140,26 @@ def test_a_refiner_starts_as_the_identity_on_the_mixture() -> None:
     refiner = networks.refiner(architecture("dense", hidden=[16, 16]), 6, 3, seed=0)
     start = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
     assert np.array_equal(refiner([start, np.ones((5, 3), np.float32)]), start)
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_a_flat_discriminator_rates_all_the_same_and_learns_what_to_go_by(classes: int) -> None:
+    network = networks.discriminator(architecture("dense"), (7,), 1, flat=True, classes=classes)
+    inputs: Any = np.random.default_rng(0).normal(size=(30, 7)).astype(np.float32)
+    if classes:
+        inputs = [inputs, np.eye(3, dtype=np.float32)[np.arange(30) % 3]]
+    assert not network(inputs).numpy().any()
+    sizes = []
+    for _ in range(2):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.nn.softplus(network(inputs)) * tf.random.normal([30, 1]))
+        values = [variable.value for variable in network.trainable_variables]
+        gradients = tape.gradient(loss, values)
+        sizes.append([float(tf.norm(gradient)) for gradient in gradients])
+        for value, gradient in zip(values, gradients, strict=True):
+            value.assign_sub(gradient)
+    assert all(sizes[0][-3 if classes else -2 :])  # of the last layer's, and of the classes'
+    assert all(sizes[1])
 
 
 def test_classifiers_are_a_function_of_the_seed() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -79,9 +80,18 @@ def test_training_reaches_what_float32_reaches(network: str, tmp_path: Any) -> N
     assert reached["bfloat16"] != reached["float32"]
 
 
-def test_spectral_normalisation_keeps_its_vectors_in_float32() -> None:
-    learner, _ = learner_and_plan("gan", "dense", precision="bfloat16", spectral_normalization=True)
-    tf.function(learner.update, autograph=False)(examples((12,))[:32], tf.constant(0))
+@pytest.mark.parametrize("network", ["dense", "conv"])
+def test_spectral_normalisation_divides_the_weights_in_float32(network: str) -> None:
+    learner, _ = learner_and_plan("gan", network, precision="bfloat16", spectral_normalization=True)
+    x = examples(SHAPES[network][1])[:32]
+    expected = keras.models.clone_model(learner.discriminator)
+    expected.set_weights(learner.discriminator.get_weights())
+    logits = forward(expected, x, "float32"), forward(learner.discriminator, x, "bfloat16")
+    assert np.any(logits[0] != logits[1])
+    for one, other in zip(expected.weights, learner.discriminator.weights, strict=True):
+        assert np.array_equal(one, other), one.path
+    assert tf.bfloat16 in kinds_of_products(learner, x)
+    tf.function(learner.update, autograph=False)(x, tf.constant(0))
     assert all(np.isfinite(weight.numpy()).all() for weight in learner.state())
 
 

@@ -24,6 +24,7 @@ Array = np.ndarray[Any, Any]
 
 SHARD_BYTES = 128 * 2**20
 SPLITS = ("train", "validation", "test")
+LEAST_TRAINED_ON = 2  # rows: one has no covariance
 LEAST_OF_A_CLASS = 5  # rows that a Gaussian is fitted to
 
 
@@ -163,8 +164,15 @@ def check_sizes(config: Config, sizes: dict[str, int]) -> None:
         sizes: rows of each split.
 
     Raises:
-        DataError: the training split is smaller than a mini-batch, or another one than k + 1 rows.
+        DataError: the training split is smaller than two rows or a mini-batch, or another one than k + 1
+            rows.
     """
+    if sizes["train"] < LEAST_TRAINED_ON:
+        raise DataError(
+            f"{config.data.source}: the train split holds {sizes['train']} of {sum(sizes.values())}"
+            f" rows, at least {LEAST_TRAINED_ON} are needed (equal rows lie in one split); give more"
+            " data, or lower data.validation_fraction and data.test_fraction"
+        )
     sections = (config.autoencoder, config.gan)
     needed = max(1 if section.batch == "full" else section.batch_size for section in sections)
     if sizes["train"] < needed:
