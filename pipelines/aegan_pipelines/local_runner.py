@@ -26,7 +26,8 @@ from aegan.stages import compare, record
 from aegan.store import check_writable, open_store
 from aegan.sweep import Trial
 
-GRACE_SECONDS = 10.0
+GRACE_SECONDS = 60.0
+"""Until a step that was told to stop is killed: enough to finish a call and write a checkpoint."""
 LOG_TAIL_LINES = 25
 
 
@@ -187,12 +188,15 @@ def _driver(
 
 
 def _end_group(process: subprocess.Popen[str]) -> None:
+    """Tell all of them to end; kill what is left after a while, or at once if told to end again."""
     deadline = time.monotonic() + GRACE_SECONDS
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-        while time.monotonic() < deadline:
-            process.poll()
-            os.killpg(process.pid, 0)  # raises when the last of them has gone
-            time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGKILL)
+        try:
+            os.killpg(process.pid, signal.SIGTERM)
+            while time.monotonic() < deadline:
+                process.poll()
+                os.killpg(process.pid, 0)  # raises when the last of them has gone
+                time.sleep(0.05)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -12,6 +12,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from aegan.errors import PreconditionError, StoreError
 from aegan.store import Staged, check_name, files_below
@@ -77,10 +78,8 @@ class LocalStore:
     def write(self, name: str, content: bytes, *, if_generation: int | None = None) -> None:
         target = self._path(name)
         with writable(target), self._temporary() as temporary:
-            with temporary.open("wb") as file:
+            with _durable(temporary) as file:
                 file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
             _with_folder(target, lambda: self._move(temporary, target, name, if_generation))
 
     def _move(self, temporary: Path, target: Path, name: str, if_generation: int | None) -> None:
@@ -103,7 +102,8 @@ class LocalStore:
             for path in files_below(folder):
                 copy = target / path.relative_to(folder)
                 with self._temporary() as temporary:
-                    shutil.copyfile(path, temporary)
+                    with path.open("rb") as source, _durable(temporary) as file:
+                        shutil.copyfileobj(source, file)
                     _with_folder(copy, functools.partial(temporary.replace, copy))
 
     def fetch(self, prefix: str, scratch: Path) -> Path:
@@ -182,6 +182,15 @@ class LocalStore:
             yield path
         finally:
             path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _durable(path: Path) -> Iterator[BinaryIO]:
+    """A new file, which is on disk at the end of the block: what names it may be there after that."""
+    with path.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _with_folder(target: Path, write: Callable[[], object]) -> None:

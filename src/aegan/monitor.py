@@ -5,7 +5,7 @@
 
 An event file is a file of records (TFRecord) of `Event` messages, so that writing one needs nothing but
 TensorFlow. Each is written at once and never appended to: that is the same in a folder and in a
-bucket, and TensorBoard reads on in the next one.
+bucket, and TensorBoard reads on in the next one. Training goes on while they are written.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import shlex
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,11 @@ class Monitor:
         self._events_place, self._previews_place = f"tensorboard/{place}", f"previews/{place}"
         self._stage, self._every = stage, preview_every
         self.decode: Callable[[Array], Array] = lambda examples: examples
-        self._pending: list[Any] = []
-        self._last_step, self._last_flush, self._warned = 0, -math.inf, False
+        self._events: list[Any] = []  # that have not been written, nor have these pictures by name
+        self._pictures: dict[str, bytes] = {}
+        self._pool = ThreadPoolExecutor(1, "monitor")
+        self._writing: Future[None] | None = None
+        self._last_step, self._last_attempt, self._warned = 0, -math.inf, False
         folder = shlex.quote(f"{store.uri}/{self._events_place}")
         narrate(stage, "info", f"tensorboard --logdir {folder}")
 
@@ -77,9 +81,17 @@ class Monitor:
         """
         self._guarded(lambda: self._show(record, preview))
 
+    def finish(self) -> None:
+        """Wait for what is being written."""
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
+
     def close(self) -> None:
         """Write what has not been written."""
-        self._guarded(self._flush)
+        self.finish()
+        self._guarded(self._write)
+        self._pool.shutdown()
 
     def _guarded(self, show: Callable[[], None]) -> None:
         try:
@@ -101,7 +113,7 @@ class Monitor:
                 self._store.delete(name)
             else:
                 self._add_image(self._store.read(name) or b"", int(found[1]))
-        self._flush()
+        self._write()
 
     def _show(self, record: dict[str, float], preview: Callable[[], Array | None]) -> None:
         step, last = int(record["step"]), self._last_step
@@ -111,8 +123,7 @@ class Monitor:
             if self._every and step // self._every > last // self._every:
                 self._preview(step, preview())
         finally:  # the scalars of a step whose preview failed are there all the same
-            if time.monotonic() - self._last_flush >= FLUSH_SECONDS:
-                self._flush()
+            self._begin_to_write()
 
     def _preview(self, step: int, shown: Array | None) -> None:
         if shown is None:
@@ -120,7 +131,7 @@ class Monitor:
         examples = self._normalizer.invert(np.asarray(self.decode(shown), np.float32))
         picture, _ = figures.picture(examples)
         self._add_image(picture, step)
-        self._store.write(f"{self._previews_place}/step-{step:09d}.png", picture)
+        self._pictures[f"{self._previews_place}/step-{step:09d}.png"] = picture
 
     def _add_scalars(self, record: dict[str, float]) -> None:
         values = [
@@ -138,18 +149,35 @@ class Monitor:
 
     def _add(self, step: int, values: list[Any]) -> None:
         summary = tf.compat.v1.Summary(value=values)
-        self._pending.append(tf.compat.v1.Event(wall_time=time.time(), step=step, summary=summary))
+        self._events.append(tf.compat.v1.Event(wall_time=time.time(), step=step, summary=summary))
 
-    def _flush(self) -> None:
-        """Write an event file; if that fails, the next one holds its events, too."""
-        if not self._pending:
+    def _begin_to_write(self) -> None:
+        """In the thread, unless it still writes or did lately: a bucket that is out holds up nothing."""
+        if self._writing is not None and not self._writing.done():
             return
-        self._last_flush = time.monotonic()
+        if time.monotonic() - self._last_attempt >= FLUSH_SECONDS:
+            self._writing = self._pool.submit(self._guarded, self._write)
+
+    def _write(self) -> None:
+        """Write previews and an event file; what could not be written, the next attempt writes."""
+        pictures, events = list(self._pictures), list(self._events)
+        if not pictures and not events:
+            return
+        try:
+            for name in pictures:
+                self._store.write(name, self._pictures[name])
+                del self._pictures[name]
+            if events:
+                self._write_events(events)
+                del self._events[: len(events)]
+        finally:
+            self._last_attempt = time.monotonic()
+
+    def _write_events(self, events: list[Any]) -> None:
         version = tf.compat.v1.Event(wall_time=time.time(), file_version="brain.Event:2")
         with tempfile.TemporaryDirectory(prefix="aegan-") as scratch:
             path = Path(scratch, f"events.out.tfevents.{time.time_ns()}")
             with tf.io.TFRecordWriter(str(path)) as writer:
-                for event in (version, *self._pending):
+                for event in (version, *events):
                     writer.write(event.SerializeToString())
             self._store.write(f"{self._events_place}/{path.name}", path.read_bytes())
-        self._pending = []

@@ -7,7 +7,6 @@ in another order for another number of cores; dense networks do not.)
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 import time
@@ -24,6 +23,7 @@ from aegan.narration import Progress, narrate
 from aegan.plans import Plan
 from aegan.programs import Learner, MiniBatches, Program
 from aegan.streaming import Examples, fits
+from aegan.training_failures import explained, lower, section_of
 
 if TYPE_CHECKING:
     from aegan.monitor import Monitor
@@ -71,8 +71,9 @@ def train(
         samples a second.
 
     Raises:
-        TrainingError: a metric is not finite; names the step. The last checkpoint is kept. Or memory
-            does not suffice; names the setting to lower.
+        TrainingError: a metric or the validation loss is not finite; names the step. The last
+            checkpoint is kept. Or memory does not suffice; names the setting to lower.
+        StoreError: a checkpoint that is there cannot be read, or the last one cannot be written.
         SystemExit: SIGTERM or SIGINT came; a checkpoint was taken.
     """
     tf.config.experimental.enable_op_determinism()
@@ -81,19 +82,20 @@ def train(
     program = _program(learner, examples, plan)
     weights = learner.weights()
     best = [tf.Variable(weight) for weight in weights]
-    best_loss, best_step = tf.Variable(math.inf), tf.Variable(0)
+    # As precise as the losses: one that is rounded up would be beaten by its equals for ever.
+    best_loss, best_step = tf.Variable(math.inf, dtype=tf.float64), tf.Variable(0)
     learned = [*learner.state(), *best, best_loss, best_step]
     kept = [tf.Variable(variable) for variable in learned] if plan.back_off else []  # to go back to
     state = [*learned, *program.state(), *kept, learner.scale]
 
     # Work is counted in units of the program, of which a step takes one or more.
+    checkpoints.units = program.units
     position, progress = checkpoints.restore(state)
     history: History = progress.get("history", [])
     totals: list[float] = progress.get("totals", [0.0] * len(program.names))
     if position:
         narrate(plan.stage, "info", f"resumed at step {position // program.units:,}")
-    done = position / program.units
-    reporter = Progress(plan.stage, plan.steps, done=done, samples=program.samples)
+    reporter = _reporter(plan, program, position)
     units_per_call = 1
     last_checkpoint = time.monotonic()
     last_record = last_checkpoint - progress.get("seconds", 0.0)
@@ -114,16 +116,25 @@ def train(
             evaluation = min(plan.steps, (step // plan.validate_every + 1) * plan.validate_every)
             count = min(units_per_call, evaluation * program.units - position)
             start = time.monotonic()
-            with _explained(plan):
+            with explained(plan):
                 bad, totals = program.run(position, count, totals)
             units_per_call = _adapt(count, units_per_call, time.monotonic() - start, program)
-            if bad >= 0:
+            what = f"a loss or gradient is no longer finite at step {bad:,}" if bad >= 0 else ""
+            evaluated = bad < 0 and position + count == evaluation * program.units
+            validation_loss = None
+            if evaluated:
+                with explained(plan):
+                    validation_loss = learner.validate()
+                if validation_loss is not None and not math.isfinite(validation_loss):
+                    what = f"the validation loss is no longer finite at step {evaluation:,}"
+            if what:
                 checkpoints.finish()
-                _lower(learner, plan, bad, saved=saved > 0)
+                lower(learner, plan, what, saved=saved > 0)
                 _copy(kept, learned)
                 _zero(program.state())
                 position = program.units * (int(history[-1]["step"]) if history else 0)
                 totals = [0.0] * len(totals)
+                reporter = _reporter(plan, program, position)
                 continue
             position += count
             step = position // program.units
@@ -131,10 +142,8 @@ def train(
             means = {k: t / new for k, t in zip(program.names, totals, strict=True) if new}
             reporter.report(position / program.units, means)
 
-            if position == evaluation * program.units:
+            if evaluated:
                 record = {"step": float(step)} | means
-                with _explained(plan):
-                    validation_loss = learner.validate()
                 if validation_loss is not None:
                     record["validation_loss"] = validation_loss
                     if validation_loss < float(best_loss.numpy()):
@@ -172,49 +181,20 @@ def _program(learner: Learner, examples: Examples, plan: Plan) -> Program:
     devices = replicas.count()
     if not plan.full_batch and plan.batch_size % (plan.batches * devices):
         raise TrainingError(
-            f"{_section(plan)}.batch_size is {plan.batch_size // plan.batches} and must be a multiple of"
-            f" the {devices} GPUs of this machine; change it, or show TensorFlow fewer of them with"
+            f"{section_of(plan)}.batch_size is {plan.batch_size // plan.batches} and must be a multiple"
+            f" of the {devices} GPUs of this machine; change it, or show TensorFlow fewer of them with"
             " CUDA_VISIBLE_DEVICES"
         )
     streamed = plan.residency == "streamed" or (plan.residency == "auto" and not fits(examples))
     kind = FullBatch if plan.full_batch else MiniBatches
-    with _explained(plan):
+    with explained(plan):
         return kind(learner, examples, plan, streamed=streamed)
 
 
-def _section(plan: Plan) -> str:
-    return plan.stage.removeprefix("train_")
-
-
-@contextlib.contextmanager
-def _explained(plan: Plan) -> Iterator[None]:
-    """Say which number to lower where memory does not suffice."""
-    try:
-        yield
-    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-        name = "micro_batch_size" if plan.full_batch else "batch_size"
-        value = plan.micro_batch_size if plan.full_batch else plan.batch_size // plan.batches
-        raise TrainingError(
-            f"{plan.stage}: out of memory; lower {_section(plan)}.{name} (it is {value}) or"
-            f" {_section(plan)}.hidden, or set {_section(plan)}.residency: streamed if it is the"
-            f" examples that do not fit ({str(error).splitlines()[0]})"
-        ) from error
-
-
-def _lower(learner: Learner, plan: Plan, bad: int, *, saved: bool) -> None:
-    """Halve the learning rate, or give up after as often as the plan says."""
-    section, what = _section(plan), f"a loss or gradient is no longer finite at step {bad:,}"
-    backed_off = round(-math.log2(float(learner.scale.numpy())))
-    if backed_off >= plan.back_off:
-        tried = f", after {backed_off} times at half the learning rate" if backed_off else ""
-        raise TrainingError(
-            f"{plan.stage}: {what}{tried}; lower {section}.learning_rate, bound gradients with"
-            f" {section}.clip: global_norm, set {section}.back_off: 3, or look for extreme values in the"
-            f" data.{' The last checkpoint is kept' if saved else ''}"
-        )
-    learner.scale.assign(learner.scale / 2)
-    text = f"{what}: back to the last evaluation, and on at {0.5 ** (backed_off + 1):g} of the rate"
-    narrate(plan.stage, "warning", text)
+def _reporter(plan: Plan, program: Program, position: int) -> Progress:
+    """Counts from here."""
+    done = position / program.units
+    return Progress(plan.stage, plan.steps, done=done, samples=program.samples)
 
 
 def _out_of_patience(plan: Plan, step: int, best_step: int) -> bool:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import tempfile
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aegan import gcs_store
+from aegan import monitor as monitor_module
 from aegan.config_file import validate
 from aegan.data.normalizer import Normalizer
 from aegan.monitor import Monitor
@@ -19,6 +24,7 @@ from aegan.stages import normalize, train_autoencoder, train_gan
 from aegan.stages.stage import StageResult
 from aegan.store import open_store
 from tests.conftest import tiny
+from tests.gcs import FAULTS
 
 PLACE = "key/train_gan"
 
@@ -77,6 +83,7 @@ def test_the_first_record_is_there_at_once(tmp_path: Path) -> None:
     monitor = monitor_of(str(tmp_path))
     monitor.resume([])
     monitor.record(records(10)[0], preview)
+    monitor.finish()
     assert [step for step, _ in events(str(tmp_path))["loss"]] == [10]
 
 
@@ -113,6 +120,80 @@ def test_a_monitor_that_cannot_write_warns_once(
     for record in records(100, 200):
         monitor.record(record, preview)
     monitor.close()
+    assert capfd.readouterr().err.count("warning: what the training shows is incomplete: ") == 1
+
+
+@pytest.fixture
+def faults() -> Iterator[list[Iterator[str]]]:
+    """Those of the bucket."""
+    yield FAULTS
+    FAULTS.clear()
+
+
+def test_a_bucket_that_does_not_answer_holds_up_no_training(
+    bucket: str,
+    faults: list[Iterator[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(gcs_store, "DEADLINE_SECONDS", 0.01)
+    monkeypatch.setattr(gcs_store, "TIMEOUT_SECONDS", (10.0, 20.0))
+    monitor, answering = monitor_of(bucket), threading.Event()
+
+    def silent() -> Iterator[str]:
+        while True:
+            answering.wait()
+            yield ""
+
+    faults[:] = [silent()]
+    try:
+        for record in records(100, 200):
+            monitor.record(record, preview)
+    finally:
+        answering.set()
+    monitor.close()
+    found = events(bucket)
+    assert [step for step, _ in found["loss"]] == [100, 200]
+    assert [step for step, _ in found["preview"]] == [100, 200]
+    assert len(open_store(bucket).list("previews")) == 2
+    assert (
+        "incomplete" not in capfd.readouterr().err
+    )  # no request was given up before it was answered
+
+
+def test_a_bucket_that_is_out_is_not_asked_again_at_once(
+    bucket: str,
+    faults: list[Iterator[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(gcs_store, "DEADLINE_SECONDS", 0.01)
+    monitor, requests = monitor_of(bucket), []
+
+    class Clock:  # each request takes longer than what is between two writings
+        monotonic = staticmethod(lambda: 1000.0 * len(requests))
+        time, time_ns = time.time, time.time_ns
+
+    monkeypatch.setattr(monitor_module, "time", Clock)
+
+    def out() -> Iterator[str]:
+        while True:
+            requests.append(1)
+            yield "unavailable"
+
+    faults[:] = [out()]
+    monitor.record(records(100)[0], preview)
+    monitor.finish()
+    asked = len(requests)
+    assert asked
+    for record in records(200, 300):
+        monitor.record(record, preview)
+        monitor.finish()
+    assert len(requests) == asked
+    faults.clear()
+    monitor.close()
+    assert [step for step, _ in events(bucket)["loss"]] == [100, 200, 300]
+    assert len(open_store(bucket).list("previews")) == 3
     assert capfd.readouterr().err.count("warning: what the training shows is incomplete: ") == 1
 
 

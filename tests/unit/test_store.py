@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,29 @@ def test_a_killed_write_leaves_nothing_where_readers_look(
     store.write("models/m/aliases/a.json", b"{}")
     assert store.list("") == ["models/m/aliases/a.json", "models/m/versions/v/MANIFEST.json"]
     assert [path.name for path in (tmp_path / "models/m/versions/v").iterdir()] == ["MANIFEST.json"]
+
+
+def test_what_has_a_name_in_a_folder_is_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, fsync = set(), os.fsync
+
+    def note(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.add((os.fstat(descriptor).st_ino, os.fstat(descriptor).st_size))
+
+    monkeypatch.setattr(os, "fsync", note)
+    source, store = tmp_path / "source", open_store(str(tmp_path / "root"))
+    (source / "below").mkdir(parents=True)
+    for name in ("a", "below/b"):
+        (source / name).write_bytes(b"x" * 100_000)
+    store.upload(source, "uploaded")
+    store.write("written", b"y")
+    with store.stage(source) as staged:
+        staged.place("placed")
+    files = files_below(tmp_path / "root")
+    assert len(files) == 5
+    assert synced.issuperset((path.stat().st_ino, path.stat().st_size) for path in files)
 
 
 def test_a_folder_that_is_deleted_meanwhile_is_made_again(tmp_path: Path) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import re
+import signal
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +21,9 @@ from aegan.config_file import validate
 from aegan.data.shards import Shards
 from aegan.errors import StoreError, TrainingError
 from aegan.evaluation.metrics import frechet_distance
+from aegan.narration import heard_by
 from aegan.store import open_store
+from aegan.training_failures import explained
 from tests.conftest import tiny
 
 DATA = {"source": "x", "kind": "tabular"}
@@ -58,6 +64,115 @@ def test_without_back_off_it_stops_and_says_what_to_try(tmp_path: Any) -> None:
 def test_after_the_last_back_off_it_stops(tmp_path: Any) -> None:
     with pytest.raises(TrainingError, match="after 1 times at half the learning rate"):
         train(config(learning_rate=1e6, back_off=1), tmp_path)
+
+
+@pytest.mark.parametrize("lost", [math.nan, math.inf])
+def test_a_validation_loss_that_is_not_finite_is_backed_off_from(
+    lost: float, tmp_path: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = config(learning_rate=1e-3, schedule="constant", back_off=1)
+    learner = AutoencoderLearner(settings, (6,), X[:50])
+    checkpoints = Checkpoints(open_store(str(tmp_path)), "checkpoints", "train_autoencoder")
+    validate_once, validations = learner.validate, []
+
+    def losing() -> float:
+        validations.append(1)
+        return lost if len(validations) == 2 else validate_once()
+
+    learner.validate = losing  # type: ignore[method-assign]
+    history = training.train(learner, X, plan(settings), checkpoints)
+    said = capfd.readouterr().err
+    assert "the validation loss is no longer finite at step 40: back to the last" in said
+    assert [record["step"] for record in history] == [20, 40, 60, 80, 100, 120]
+    assert all(np.isfinite(list(record.values())).all() for record in history)
+    assert history[1]["learning_rate"] == pytest.approx(0.5 * history[0]["learning_rate"])
+
+
+def test_a_validation_loss_that_is_not_finite_ends_a_training_that_cannot_back_off(
+    tmp_path: Any,
+) -> None:
+    settings = config(learning_rate=1e-3, checkpoint_seconds=1e-9)
+    for _ in range(2):  # a second attempt finds nothing in the checkpoint that it cannot read
+        learner = AutoencoderLearner(settings, (6,), X[:50])
+        learner.validate = lambda: math.nan  # type: ignore[method-assign]
+        checkpoints = Checkpoints(open_store(str(tmp_path)), "checkpoints", "train_autoencoder")
+        guidance = r"validation loss is no longer finite at step 20; lower autoencoder\.learning"
+        with pytest.raises(TrainingError, match=guidance):
+            training.train(learner, X, plan(settings), checkpoints)
+
+
+def test_after_a_back_off_progress_counts_from_there(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AEGAN_PROGRESS_SECONDS", "0")
+    monkeypatch.setattr(training, "PROGRAM_SECONDS", 0.0)  # a step in each call
+    settings = config(learning_rate=1e-3, back_off=1)
+
+    def stop(event: str, text: str) -> None:
+        if event == "progress" and text.startswith("step 35/"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit), heard_by(stop):
+        train(settings, tmp_path)
+    learner = AutoencoderLearner(settings, (6,), X[:50])
+    update = learner.update
+
+    def explode(batch: Any, step: Any) -> dict[str, Any]:
+        exploded = tf.equal(step, 37) & tf.equal(learner.scale, 1.0)
+        return update(batch, step) | {"loss": tf.where(exploded, math.nan, 1.0)}
+
+    learner.update = explode  # type: ignore[method-assign]
+    checkpoints = Checkpoints(open_store(str(tmp_path)), "checkpoints", "train_autoencoder")
+    training.train(learner, X, plan(settings), checkpoints)
+    said = capfd.readouterr().err
+    assert "resumed at step 35" in said
+    assert "no longer finite at step 37: back to the last evaluation" in said
+    rates = re.findall(r"(\S+) samples/s", said)
+    assert len(rates) > 100
+    assert not [rate for rate in rates if rate.startswith("-")]
+
+
+def test_what_is_no_better_than_the_best_does_not_count_as_better(tmp_path: Any) -> None:
+    section = {"space": "data", "steps": 400, "validate_every": 5, "patience": 2}
+    settings = validate(tiny(gan=section, data=DATA), "test")
+    constant = 0.1  # which float32 rounds up
+    assert float(np.float32(constant)) > constant
+    learner = gan.GanLearner(settings, (6,), None, lambda _: constant)
+    checkpoints = Checkpoints(open_store(str(tmp_path)), "checkpoints", "train_gan")
+    history = training.train(learner, X, gan.plan(settings), checkpoints)
+    assert [record["step"] for record in history] == [5, 10, 15]
+
+
+def test_advice_to_the_classifier_of_scores_names_what_can_be_changed(tmp_path: Any) -> None:
+    settings = config(learning_rate=1000.0)
+    of_evaluation = replace(plan(settings), stage="evaluate")
+    learner = AutoencoderLearner(settings, (6,), X[:50])
+    checkpoints = Checkpoints(open_store(str(tmp_path)), "checkpoints", "evaluate")
+    with pytest.raises(TrainingError, match=r"extreme values in .* evaluation\.feature_steps") as e:
+        training.train(learner, X, of_evaluation, checkpoints)
+    assert "evaluate." not in str(e.value)
+    with (
+        pytest.raises(TrainingError, match="out of memory .* fewer or smaller examples") as e,
+        explained(of_evaluation),
+    ):
+        raise MemoryError
+    assert "evaluate." not in str(e.value)
+
+
+def test_messages_of_a_training_in_units_name_its_steps(
+    tmp_path: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    section = {"space": "data", "steps": 3, "batch": "full", "micro_batch_size": 16}
+    settings = validate(tiny(gan=section | {"checkpoint_seconds": 1e-9}, data=DATA), "test")
+    learner = gan.GanLearner(settings, (6,), None)
+    checkpoints = Checkpoints(open_store(str(blocked)), "checkpoints", "train_gan")
+    training.train(learner, X, gan.plan(settings), checkpoints)
+    said = capfd.readouterr().err
+    steps = {int(step) for step in re.findall(r"the checkpoint of step (\d+) could not", said)}
+    assert steps
+    assert steps <= {0, 1, 2, 3}
 
 
 def test_too_little_memory_names_the_number_to_lower(tmp_path: Any) -> None:

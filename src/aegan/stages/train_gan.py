@@ -12,6 +12,7 @@ from aegan.config import Config
 from aegan.config_file import from_json
 from aegan.data.dataset import Dataset
 from aegan.narration import narrate
+from aegan.stages.latent_space import Space, kept_space
 from aegan.stages.stage import StageResult, fetch_outputs
 from aegan.stages.training_stage import run_training, write_history
 
@@ -60,13 +61,11 @@ def _train(
     encode = tf.function(encoder, autograph=False)
     examples = dataset.stored("train")
     codes = in_batches(encode, examples)
-    whitening = latent.fit_whitening(codes)
+    labels, (checkpoints, monitor) = _labels(settings, dataset), kept
+    whitening, mixture = kept_space(
+        checkpoints, encoder.get_weights(), lambda: _fitted(settings, codes, labels)
+    )
     whitened = whitening.apply(codes)
-    labels, components = _labels(settings, dataset), settings.gan.components
-    if labels is None:
-        mixture = latent.fit_mixture(whitened, components, settings.seed)
-    else:
-        mixture = latent.fit_class_mixtures(whitened, labels, components, settings.seed)
 
     in_latent_space = settings.gan.space == "latent"
     shape = (codes.shape[1],) if in_latent_space else dataset.shape
@@ -81,7 +80,6 @@ def _train(
     learner = gan.GanLearner(settings, shape, start, distance, frequencies)
     trained_on: Any = whitened if in_latent_space else examples
     trained_on = trained_on if labels is None else (trained_on, labels)
-    checkpoints, monitor = kept
     if in_latent_space:
         monitor.decode = lambda codes: decoder(codes @ whitening.inverse + whitening.mean)
     history = training.train(learner, trained_on, gan.plan(settings), checkpoints, monitor)
@@ -99,6 +97,16 @@ def _train(
     networks = (learner.average, chooser)
     _save_candidates(settings, networks, mixture, (whitening, decoder), dataset, output)
     return {"steps": int(history[-1]["step"]), "mixture_components": len(mixture.means)}
+
+
+def _fitted(settings: Config, codes: Array, labels: Array | None) -> Space:
+    from aegan import latent
+
+    whitening, components = latent.fit_whitening(codes), settings.gan.components
+    whitened = whitening.apply(codes)
+    if labels is None:
+        return whitening, latent.fit_mixture(whitened, components, settings.seed)
+    return whitening, latent.fit_class_mixtures(whitened, labels, components, settings.seed)
 
 
 def _chooser(settings: Config, learner: Any, start: Any, held_out: Any, dataset: Dataset) -> Any:

@@ -49,12 +49,16 @@ def run_training(
     checkpoints: Any = None
 
     def prepared(output: Path) -> dict[str, Any]:
+        import tensorflow as tf
+
         from aegan import replicas
         from aegan.checkpoints import Checkpoints
         from aegan.monitor import Monitor
         from aegan.plans import require_accelerators, require_separable
 
         nonlocal checkpoints
+        # Before anything is computed: what an attempt begins with has the bits of the one before, too.
+        tf.config.experimental.enable_op_determinism()
         require_accelerators(step_of(settings.compute, stage).accelerator_count)
         with tempfile.TemporaryDirectory() as name:
             scratch = Path(name)
@@ -90,14 +94,34 @@ def cost(history: list[dict[str, float]]) -> dict[str, Any]:
 
     Returns:
         `seconds`, `gpus`, `cpu_cores` and `device_hours`: of the GPUs, or of the cores if there is none.
+        Cores are those that this process may use.
     """
     import tensorflow as tf
 
     seconds = sum(record["seconds"] for record in history)
-    gpus, cores = len(tf.config.list_physical_devices("GPU")), os.cpu_count() or 1
+    gpus, cores = len(tf.config.list_physical_devices("GPU")), cpu_cores()
     return {
         "seconds": seconds,
         "gpus": gpus,
         "cpu_cores": cores,
         "device_hours": seconds * (gpus or cores) / 3600,
     }
+
+
+def cpu_cores(groups: Path = Path("/sys/fs/cgroup")) -> float:
+    """Cores that this process may use: those it may run on, or the share that its container has.
+
+    Args:
+        groups: where Linux shows the limits of control groups, version 2 or 1.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
+    found = float(len(affinity(0)) if affinity else os.cpu_count() or 1)
+    names = ("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")
+    for version in names:
+        # Suppressed where there is no such file, or no limit: "max", or -1.
+        with contextlib.suppress(OSError, ValueError):
+            text = " ".join((groups / name).read_text("utf-8") for name in version)
+            quota, period = map(int, text.split())
+            if quota > 0 and period > 0:
+                found = min(found, quota / period)
+    return int(found) if found.is_integer() else round(found, 2)
