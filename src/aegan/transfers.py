@@ -17,7 +17,7 @@ from aegan.store import check_file_name
 from aegan.transfer_progress import passed
 
 WORKERS = 8
-CHUNK = 2**18
+CHUNK = 2**19
 """Bytes at a time: few enough to stay in a core's cache between reading, hashing and writing."""
 FLUSH = 2**23
 """Bytes after which a durable file begins to go to disk, while the rest is hashed."""
