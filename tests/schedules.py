@@ -11,7 +11,7 @@ import pytest
 import yaml
 from aegan_pipelines import schedule_entries, schedule_obstacles, scheduling
 from aegan_pipelines.cli import main
-from aegan_pipelines.connection import Context
+from aegan_pipelines.context import Context
 from aegan_pipelines.credentials import Credentials
 from aegan_pipelines.rest import Api
 from aegan_pipelines.schedule_file import read_schedules, refuse

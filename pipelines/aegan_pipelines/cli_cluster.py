@@ -26,7 +26,8 @@ from aegan_pipelines.cli_options import (
 def open_cluster(options: dict[str, str | None]) -> tuple[Any, Any]:
     """The context that options, environment and file make, and a server that was reached."""
     try:
-        from aegan_pipelines.connection import check_server, connect, in_namespace, read_context
+        from aegan_pipelines.connection import check_server, connect, in_namespace
+        from aegan_pipelines.context import read_context
     except ImportError as error:
         raise missing("reaching a cluster", "pipelines", error) from None
     context = read_context(**options)

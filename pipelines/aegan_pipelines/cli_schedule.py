@@ -40,7 +40,7 @@ def apply(file: Path, dry_run: bool, prune: bool, as_json: bool, **options: str 
     """Make the cluster's schedules what FILE says. Applying it again changes nothing."""
     try:
         from aegan_pipelines import schedule_entries, scheduling
-        from aegan_pipelines.connection import read_context
+        from aegan_pipelines.context import read_context
         from aegan_pipelines.schedule_file import read_schedules, refuse
         from aegan_pipelines.schedule_obstacles import survey
         from aegan_pipelines.schedule_times import zone_warning

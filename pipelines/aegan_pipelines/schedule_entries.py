@@ -11,7 +11,7 @@ from aegan.config import Config
 from aegan.config_file import load_config
 from aegan.errors import AeganError, ConfigError
 from aegan_pipelines import schedule_parameters, submission
-from aegan_pipelines.connection import Context
+from aegan_pipelines.context import Context
 from aegan_pipelines.platforms import check_root
 from aegan_pipelines.rest import Json
 from aegan_pipelines.schedule_file import LATEST, PINNED, Schedule, ScheduleFile

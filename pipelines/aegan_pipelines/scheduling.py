@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from aegan_pipelines import cluster, submission
-from aegan_pipelines.connection import Context
+from aegan_pipelines.context import Context
 from aegan_pipelines.rest import Api, Json
 from aegan_pipelines.schedule_entries import Wanted, missing_version
 from aegan_pipelines.schedule_file import LATEST, PINNED

@@ -13,7 +13,7 @@ from aegan.config import Config
 from aegan.errors import AeganError
 from aegan.sweep import Trial
 from aegan_pipelines import cluster
-from aegan_pipelines.connection import Context
+from aegan_pipelines.context import Context
 from aegan_pipelines.refusals import ClusterError
 from aegan_pipelines.rest import Api, Json
 

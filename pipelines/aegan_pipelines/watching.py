@@ -22,7 +22,7 @@ from aegan.errors import DataError, PreconditionError
 from aegan.narration import utc_now
 from aegan.store import open_store
 from aegan_pipelines import submission
-from aegan_pipelines.connection import Context
+from aegan_pipelines.context import Context
 from aegan_pipelines.rest import Api
 
 Listing = dict[str, tuple[int, str]]

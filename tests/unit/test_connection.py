@@ -13,13 +13,8 @@ from typing import Any
 import pytest
 import urllib3
 from aegan_pipelines import cluster, rest
-from aegan_pipelines.connection import (
-    Context,
-    check_server,
-    connect,
-    in_namespace,
-    read_context,
-)
+from aegan_pipelines.connection import check_server, connect, in_namespace
+from aegan_pipelines.context import Context, read_context
 from aegan_pipelines.credentials import Credentials
 from aegan_pipelines.refusals import ClusterError
 from aegan_pipelines.rest import Api
@@ -121,8 +116,8 @@ def test_inside_a_cluster_the_projected_token_is_sent(
     kfp_server.token = SECRET
     (tmp_path / "token").write_text(SECRET)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    monkeypatch.setattr("aegan_pipelines.connection.IN_CLUSTER", kfp_server.url)
-    monkeypatch.setattr("aegan_pipelines.connection.PROJECTED_TOKEN", str(tmp_path / "token"))
+    monkeypatch.setattr("aegan_pipelines.context.IN_CLUSTER", kfp_server.url)
+    monkeypatch.setattr("aegan_pipelines.context.PROJECTED_TOKEN", str(tmp_path / "token"))
     assert check_server(connect(read_context())).version == "2.17.0"
     kfp_server.token = "another"
     with pytest.raises(ClusterError, match=f"It got the token of {tmp_path}/token"):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from aegan_pipelines.connection import Context
+from aegan_pipelines.context import Context
 from aegan_pipelines.doctor import cluster, examine
 from aegan_pipelines.doctor.check import Check
 

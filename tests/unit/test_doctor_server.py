@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aegan_pipelines import connection
+from aegan_pipelines import connection, context
 from aegan_pipelines.doctor import examine, server
 from aegan_pipelines.doctor.check import Check
 
@@ -119,8 +119,8 @@ def test_inside_a_cluster_nothing_need_be_said(
     (tmp_path / "namespace").write_text("own")
     kfp_server.token, kfp_server.multi_user = SECRET, True
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    monkeypatch.setattr(connection, "IN_CLUSTER", kfp_server.url)
-    monkeypatch.setattr(connection, "PROJECTED_TOKEN", str(tmp_path / "token"))
+    monkeypatch.setattr(context, "IN_CLUSTER", kfp_server.url)
+    monkeypatch.setattr(context, "PROJECTED_TOKEN", str(tmp_path / "token"))
     monkeypatch.setattr(connection, "POD_NAMESPACE", str(tmp_path / "namespace"))
     checks = look()
     assert statuses(checks) == ["ok", "ok", "ok"]

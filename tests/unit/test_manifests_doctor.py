@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aegan_pipelines.connection import Context
+from aegan_pipelines.context import Context
 from aegan_pipelines.doctor import examine
 from aegan_pipelines.doctor.command import doctor
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from aegan_pipelines import schedule_entries
-from aegan_pipelines.connection import Context
+from aegan_pipelines.context import Context
 from aegan_pipelines.schedule_file import read_schedules, refuse
 
 from aegan.errors import ConfigError

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 from aegan_pipelines import cluster, watching
-from aegan_pipelines.connection import Context
+from aegan_pipelines.context import Context
 from aegan_pipelines.credentials import Credentials
 from aegan_pipelines.rest import Api
 from aegan_pipelines.watching import Watched, list_source

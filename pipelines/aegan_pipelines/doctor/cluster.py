@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from aegan_pipelines.connection import POD_NAMESPACE, without_password
+from aegan_pipelines.connection import POD_NAMESPACE
+from aegan_pipelines.context import without_password
 from aegan_pipelines.doctor.check import SECONDS, Check, Status
 
 TIMEOUT = int(SECONDS)  # the client takes whole seconds only

@@ -12,7 +12,8 @@ from aegan.config_compute import Compute
 from aegan.config_file import load_config
 from aegan.errors import AeganError
 from aegan_pipelines.cli_options import DEFAULT_ROOT
-from aegan_pipelines.connection import Context, Server, check_server, in_cluster, read_context
+from aegan_pipelines.connection import Server, check_server
+from aegan_pipelines.context import Context, in_cluster, read_context
 from aegan_pipelines.doctor import cluster, image, machine, nodes, server, storage
 from aegan_pipelines.doctor.check import SECONDS, Check, limited
 from aegan_pipelines.rest import Api

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 
-from aegan_pipelines.connection import Context, Server, connect, in_namespace
+from aegan_pipelines.connection import Server, connect, in_namespace
+from aegan_pipelines.context import Context
 from aegan_pipelines.doctor.check import SECONDS, Check
 from aegan_pipelines.rest import Api
 
