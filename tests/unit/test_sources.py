@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from aegan.config import Data
-from aegan.data.sources import RawData, read_idx, read_source
+from aegan.data.idx import read_idx
+from aegan.data.sources import RawData, read_source
 from aegan.errors import DataError
 from aegan.store import open_store
 from tests.privileges import run_without_privileges

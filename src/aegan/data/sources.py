@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import math
-import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +11,7 @@ import numpy as np
 
 from aegan.batch.source import readable
 from aegan.config import Data
+from aegan.data.idx import read_idx
 from aegan.data.normalizer import LARGEST
 from aegan.digests import sha256
 from aegan.errors import DataError
@@ -25,7 +22,6 @@ Array = np.ndarray[Any, Any]
 BUILT_IN = "digits"
 """The source that is no file: it comes with scikit-learn."""
 
-IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 ELEMENT_SHAPES = {"image": "[H, W] or [H, W, C]", "tabular": "[D]", "sequence": "[T, C]"}
 EXAMPLE_KEYS = ("x", "images", "data", "features")
 LABEL_KEYS = ("y", "labels", "targets")
@@ -152,34 +148,6 @@ def _guess_format(path: Path) -> str:
 
 def _one_array(path: Path, examples: Array) -> RawData:
     return RawData(examples, None, None, None, {path.name: sha256(path)})
-
-
-def read_idx(path: Path) -> Array:
-    """Read one IDX file, plain or gzip (format: http://yann.lecun.com/exdb/mnist, bottom)."""
-    content = path.read_bytes()
-    if content[:2] == b"\x1f\x8b":
-        try:
-            content = gzip.decompress(content)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DataError(f"{path}: damaged gzip file ({error}); fetch it again") from None
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in IDX_TYPES:
-        raise DataError(
-            f"{path}: not an IDX file: expected it to begin with two zero bytes and a type code,"
-            f" received {content[:4].hex(' ') or 'nothing'}"
-        )
-    dtype, rank = np.dtype(IDX_TYPES[content[2]]), content[3]
-    header = 4 + 4 * rank
-    if len(content) < header:
-        raise DataError(f"{path}: truncated IDX header; fetch the file again")
-    shape = struct.unpack(f">{rank}I", content[4:header])
-    expected = math.prod(shape) * dtype.itemsize
-    if len(content) - header != expected:
-        raise DataError(
-            f"{path}: truncated or padded IDX file: its header announces {list(shape)}"
-            f" = {expected} bytes, received {len(content) - header}; fetch it again"
-        )
-    array = np.frombuffer(content, dtype, offset=header).reshape(shape)
-    return array.astype(dtype.newbyteorder("="))
 
 
 def _read_idx_folder(folder: Path) -> RawData:
