@@ -60,7 +60,8 @@ def aegan_autoencoder(
 
     def run() -> float:
         learner = autoencoder.AutoencoderLearner(config, examples.shape[1:], examples[:1000])
-        return rate_of_loop(learner, examples, autoencoder.plan(config))
+        plan = autoencoder.plan(config, examples.shape[1:])
+        return rate_of_loop(learner, examples, plan)
 
     return run
 

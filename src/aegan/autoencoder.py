@@ -178,8 +178,8 @@ class AutoencoderLearner:
         return errors if log_variance is None else errors + self._divergence(codes, log_variance)
 
 
-def plan(config: Config) -> plans.Plan:
-    """How the configuration says to train the autoencoder."""
+def plan(config: Config, shape: tuple[int, ...] | None = None) -> plans.Plan:
+    """How the configuration says to train the autoencoder on examples of this shape, if it is known."""
     section = config.autoencoder
     mixes_samples = section.normalization == "batch" or section.free_bits > 0
     widest = max([*section.hidden, section.latent_size])
@@ -190,4 +190,5 @@ def plan(config: Config) -> plans.Plan:
         validate_every=section.validate_every,
         patience=section.patience,
         pieces=1 if mixes_samples else plans.pieces_of(section, widest),
+        unrolled=None if shape is None else shape[0] * len(section.hidden),
     )

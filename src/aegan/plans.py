@@ -43,6 +43,7 @@ def plan_of(
     patience: int | None = None,
     batches: int = 1,
     pieces: int = 1,
+    unrolled: int | None = None,
 ) -> Plan:
     """What a training section of the configuration says.
 
@@ -54,6 +55,7 @@ def plan_of(
         patience: evaluations without progress before it stops early.
         batches: how many of them a step takes.
         pieces: in which a batch may be computed.
+        unrolled: see `use_xla`.
     """
     return Plan(
         stage=stage,
@@ -65,7 +67,7 @@ def plan_of(
         validate_every=validate_every,
         patience=patience,
         checkpoint_seconds=section.checkpoint_seconds,
-        xla=use_xla(section.compiler, section.network),
+        xla=use_xla(section.compiler, section.network, unrolled),
         batches=batches,
         pieces=pieces,
         back_off=section.back_off,
@@ -73,14 +75,27 @@ def plan_of(
     )
 
 
-def use_xla(compiler: str, network: str) -> bool:
+MOST_COMPILED = 32
+"""Time steps times recurrent layers: XLA compiles about three of them a second, once for all steps."""
+
+
+def use_xla(compiler: str, network: str, unrolled: int | None = None) -> bool:
     """Whether to compile with XLA: measured faster for dense on CPU and for everything on GPU.
 
-    XLA on CPU runs convolutions fifty times slower than TensorFlow's own graph.
+    XLA on CPU runs convolutions fifty times slower than TensorFlow's own graph, and recurrent layers
+    that are unrolled nearly twice as fast, but needs long to compile many of them.
+
+    Args:
+        compiler: of the configuration.
+        network: of the configuration.
+        unrolled: time steps times layers of a recurrent network; None to say nothing for XLA.
     """
     if compiler != "auto":
         return compiler == "xla"
-    return network == "dense" or bool(tf.config.list_physical_devices("GPU"))
+    if tf.config.list_physical_devices("GPU"):
+        return True
+    short = unrolled is not None and unrolled <= MOST_COMPILED
+    return network == "dense" or (network == "recurrent" and short)
 
 
 def pieces_of(section: Training, widest: int) -> int:

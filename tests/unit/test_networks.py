@@ -428,8 +428,12 @@ def test_batches_do_not_depend_on_how_they_are_asked_for() -> None:
     assert not np.array_equal(whole, batch_indices(4, 17, 5, 0, 30))
 
 
-def test_xla_is_for_dense_on_a_cpu() -> None:
+def test_xla_is_for_dense_and_short_recurrent_networks_on_a_cpu() -> None:
     assert use_xla("auto", "dense")
+    assert use_xla("auto", "recurrent", 24)
+    assert not use_xla("auto", "recurrent", 48)
+    assert not use_xla("auto", "recurrent")
+    assert not use_xla("graph", "recurrent", 24)
     assert not use_xla("auto", "conv")
     assert use_xla("xla", "conv")
     assert not use_xla("graph", "dense")

@@ -135,3 +135,36 @@ def test_xla_compiles_streamed_programs_once_for_each_shape(tmp_path: Path) -> N
     assert len([name for name in compiled if "_steps_" in name]) == 1, compiled
     # The last lane is shorter than the others.
     assert 1 <= len([name for name in compiled if "_units_" in name]) <= 2, compiled
+
+
+SEQUENCES = np.random.default_rng(0).random((100, 6, 2), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("section", "is_random"),
+    [
+        ({}, False),
+        ({"cell": "lstm", "normalization": "layer"}, False),
+        ({"kind": "variational", "contraction": 1e-3}, True),  # XLA draws other noise
+    ],
+    ids=str,
+)
+def test_recurrent_networks_train_in_xla_as_they_do_without(
+    section: dict[str, Any], is_random: bool
+) -> None:
+    data = {"source": "x", "kind": "sequence"}
+    section = {"network": "recurrent", "hidden": [8], "latent_size": 3, "batch_size": 32} | section
+    settings = validate(tiny(autoencoder=section, data=data), "test")
+    assert plan(settings, (6, 2)).xla
+    weights, totals = {}, {}
+    for xla in (True, False):
+        learner = AutoencoderLearner(settings, (6, 2), SEQUENCES)
+        program = MiniBatches(learner, SEQUENCES, replace(plan(settings), xla=xla), streamed=False)
+        bad, totals[xla] = program.run(0, 4, [0.0] * len(program.names))
+        assert bad == -1
+        weights[xla] = [weight.numpy() for weight in learner.weights()]
+    if is_random:
+        return
+    for compiled, plain in zip(weights[True], weights[False], strict=True):
+        np.testing.assert_allclose(compiled, plain, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(totals[True], totals[False], rtol=1e-4)
