@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import aegan
 from aegan import pulled
 from aegan.digests import read_json
+from aegan.manifest import Manifest
 from aegan.narration import moment
 from aegan.references import parse_reference
 from aegan.samplers import TITLES
@@ -121,41 +123,41 @@ def version_facts(uri: str) -> dict[str, Any]:
     root, name, reference = parse_reference(uri)
     registry = aegan.Registry(root)
     version, digest = registry.resolve(name, reference)
-    location = registry.uri(name, version)
-    metrics, verdict = (
-        json.loads(registry.read_file(name, version, f"report/{part}.json"))
-        for part in ("metrics", "verdict")
-    )
     aliases, damaged = registry.readable_aliases(name)
     pointing = {key: asdict(alias) for key, alias in aliases.items()}
-    return {
-        "name": name,
+    facts = _facts(
+        registry.manifest(name, version, digest),
+        registry.uri(name, version),
+        registry.signature(name, version),
+        lambda path: registry.read_file(name, version, path),
+    )
+    return facts | {
         "version": version,
-        "digest": digest,
-        "uri": location,
         "aliases": {key: alias for key, alias in pointing.items() if alias["version"] == version},
-        "signature": None if registry.signature(name, version) is None else "unchecked",
         "damaged_aliases": [str(error) for error in damaged],
-        "files": dict(registry.manifest(name, version, digest).files),
-        "metrics": metrics,
-        "verdict": verdict,
     }
 
 
 def _pulled_facts(folder: Path) -> dict[str, Any]:
     manifest = pulled.verify(folder)
-    files = VersionFiles(folder, manifest)
+    read = VersionFiles(folder, manifest).read
+    facts = _facts(manifest, str(folder), pulled.signature(folder), read)
+    # Such a folder does not know its version, or what names that.
+    return facts | {"version": None, "aliases": {}, "damaged_aliases": []}
+
+
+def _facts(
+    manifest: Manifest, uri: str, signature: bytes | None, read: Callable[[str], bytes]
+) -> dict[str, Any]:
+    """What the files of a version say, wherever they lie."""
     return {
         "name": manifest.name,
-        "version": None,  # which such a folder does not know
         "digest": manifest.digest,
-        "uri": str(folder),
-        "aliases": {},
-        "damaged_aliases": [],
-        "signature": None if pulled.signature(folder) is None else "unchecked",
+        "uri": uri,
+        "signature": None if signature is None else "unchecked",
         "files": dict(manifest.files),
-        "metrics": json.loads(files.read("report/metrics.json")),
-        "verdict": json.loads(files.read("report/verdict.json")),
+        "metrics": json.loads(read("report/metrics.json")),
+        "verdict": json.loads(read("report/verdict.json")),
     }
 
 

@@ -124,11 +124,11 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def moment(time: datetime.datetime | str | None) -> str:
+def moment(when: datetime.datetime | str | None) -> str:
     """A time, or ISO 8601 with its zone, as a person reads it: 2026-01-01 10:00:00Z."""
-    if not time:
+    if not when:
         return "-"
-    known = datetime.datetime.fromisoformat(time) if isinstance(time, str) else time
+    known = datetime.datetime.fromisoformat(when) if isinstance(when, str) else when
     return f"{known.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%SZ}"
 
 

@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any, Self, TypeVar
 
@@ -74,30 +75,30 @@ def publishable(folder: Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def readable(folder: Path) -> Iterator[None]:
+def _in_our_words(say: Callable[[OSError], str]) -> Iterator[None]:
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        raise StoreError(say(error)) from error
+
+
+def readable(folder: Path) -> AbstractContextManager[None]:
     """Say in our words what keeps files from being read."""
-    try:
-        yield
-    except StoreError:
-        raise
-    except OSError as error:
-        raise StoreError(
-            f"cannot read {error.filename or folder}: {error.strerror or error}"
-        ) from error
+    return _in_our_words(
+        lambda error: f"cannot read {error.filename or folder}: {error.strerror or error}"
+    )
 
 
-@contextlib.contextmanager
-def writable(target: Path | None) -> Iterator[None]:
+def writable(target: Path | None) -> AbstractContextManager[None]:
     """Say in our words what keeps a file or folder from being written."""
-    try:
-        yield
-    except StoreError:
-        raise
-    except OSError as error:
-        raise StoreError(
+    return _in_our_words(
+        lambda error: (
             f"cannot write {target}: {error.strerror or error};"
             " choose a folder that you may write to and that has room"
-        ) from error
+        )
+    )
 
 
 def chunks(path: Path) -> Iterator[memoryview]:

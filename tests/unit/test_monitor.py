@@ -124,8 +124,9 @@ def test_a_monitor_that_cannot_write_warns_once(
 
 
 @pytest.fixture
-def faults() -> Iterator[list[Iterator[str]]]:
-    """Those of the bucket."""
+def faults(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Iterator[str]]]:
+    """Those of the bucket, which is given up on at once."""
+    monkeypatch.setattr(gcs_store, "DEADLINE_SECONDS", 0.01)
     yield FAULTS
     FAULTS.clear()
 
@@ -136,7 +137,6 @@ def test_a_bucket_that_does_not_answer_holds_up_no_training(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(gcs_store, "DEADLINE_SECONDS", 0.01)
     monkeypatch.setattr(gcs_store, "TIMEOUT_SECONDS", (10.0, 20.0))
     monitor, answering = monitor_of(bucket), threading.Event()
 
@@ -167,7 +167,6 @@ def test_a_bucket_that_is_out_is_not_asked_again_at_once(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(gcs_store, "DEADLINE_SECONDS", 0.01)
     monitor, requests = monitor_of(bucket), []
 
     class Clock:  # each request takes longer than what is between two writings
