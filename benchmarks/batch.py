@@ -3,9 +3,10 @@
     python benchmarks/batch.py [--check] [--rows 200000] [--rounds 5]
 
     score, encode   rows/s from a file on disk to a file on disk (digest, reading, writing, renaming
-                    included), as a ratio to a bare loop of the SavedModel over batches of 1024 rows that
-                    lie in memory, whose answers are kept; rounds take turns. The ratio of processor
-                    time beside it tells on a machine that others use, too
+                    included), as a ratio to a bare loop of the same runtime (the SavedModel in
+                    TensorFlow, the ONNX model in ONNX runtime) over batches of 1024 rows that lie in
+                    memory, whose answers are kept; rounds take turns. The ratio of processor time
+                    beside it tells on a machine that others use, too
     memory          peak of the command's process for a file of `--rows` rows, and for one of four times
                     as many
 
@@ -86,24 +87,32 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - start[0], time.process_time() - start[1]
 
 
-def bare(function: Any, examples: Array) -> None:
-    """The bare loop."""
-    parts = [function(examples[i : i + BATCH]).numpy() for i in range(0, len(examples), BATCH)]
-    np.concatenate(parts)
+def bare_function(uri: str, backend: str, name: str) -> Callable[[Array], Array]:
+    """What a runtime offers without us."""
+    if backend == "onnx":
+        import onnxruntime
 
-
-def speed(uri: str, path: Path, rounds: int) -> Iterator[dict[str, Any]]:
-    """A line for each operation and kind of output."""
+        session = onnxruntime.InferenceSession(f"{uri}/onnx/{name}/1/model.onnx")
+        return lambda examples: np.asarray(session.run(None, {"examples": examples})[0])
     import tensorflow as tf
 
+    saved = tf.saved_model.load(f"{uri}/serving/autoencoder/1")
+    return lambda examples: np.asarray(getattr(saved, name)(examples))  # keeps `saved` alive
+
+
+def bare(function: Callable[[Array], Array], examples: Array) -> None:
+    """The bare loop."""
+    np.concatenate([function(examples[i : i + BATCH]) for i in range(0, len(examples), BATCH)])
+
+
+def speed(uri: str, backend: str, path: Path, rounds: int) -> Iterator[dict[str, Any]]:
+    """A line for each operation and kind of output."""
     import aegan
     from aegan.batch.run import Request, run
 
-    model = aegan.load(uri)
-    saved = tf.saved_model.load(f"{uri}/serving/autoencoder/1")
-    examples = np.load(path)
+    model, examples = aegan.load(uri, backend=backend), np.load(path)
     for name, suffixes in OUTPUTS.items():
-        function = getattr(saved, name)
+        function = bare_function(uri, backend, name)
         bare(function, examples[: 4 * BATCH])
         for suffix in suffixes:
             output = path.with_name(f"out.{suffix}")
@@ -118,13 +127,30 @@ def speed(uri: str, path: Path, rounds: int) -> Iterator[dict[str, Any]]:
             )
             rates = [len(examples) / own for own, _ in owns]
             yield {
-                "what": f"aegan {name}, .npy to .{suffix}",
+                "what": f"aegan {name} by {backend}, .npy to .{suffix}",
                 "value": round(statistics.median(rates)),
                 "unit": "rows/s",
                 "ratio_to_bare_loop": round(statistics.median(ratios), 3),
                 "ratio_of_processor_time": round(statistics.median(of_processors), 3),
                 "at_least": LEAST_RATIO,
             }
+
+
+LAUNCHER = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:], stderr=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+sys.exit(code)
+"""
+
+
+def peak_memory(command: list[str]) -> int:
+    """Bytes that a command held at most.
+
+    What Linux counts of a process begins with the peak of the one that started it; so a small one does.
+    """
+    launched = [sys.executable, "-S", "-c", LAUNCHER, *command]
+    return int(subprocess.run(launched, check=True, capture_output=True, text=True).stdout)
 
 
 def memory(uri: str, folder: Path, rows: int) -> dict[str, Any]:
@@ -134,12 +160,8 @@ def memory(uri: str, folder: Path, rows: int) -> dict[str, Any]:
         path = folder / f"{count}.npy"
         save(path, count)
         aegan = str(Path(sys.executable).with_name("aegan"))
-        command = [aegan, "score", uri, str(path), "-o", str(folder / f"{count}.parquet")]
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        if status:
-            raise RuntimeError(f"{command} ended with {status}")
-        peaks.append(usage.ru_maxrss * 1024)
+        output = str(folder / f"{count}.parquet")
+        peaks.append(peak_memory([aegan, "score", uri, str(path), "-o", output]))
         path.unlink()
     return {
         "what": f"memory of aegan score, {rows:,} and {4 * rows:,} rows of {np.prod(SHAPE)} bytes",
@@ -163,9 +185,10 @@ def main() -> int:
             uri = publish(name)
         save(folder / "rows.npy", arguments.rows)
         missed = False
-        for line in speed(uri, folder / "rows.npy", arguments.rounds):
-            print(json.dumps(line), flush=True)
-            missed = missed or line["ratio_to_bare_loop"] < line["at_least"]
+        for backend in ("tensorflow", "onnx"):
+            for line in speed(uri, backend, folder / "rows.npy", arguments.rounds):
+                print(json.dumps(line), flush=True)
+                missed = missed or line["ratio_to_bare_loop"] < line["at_least"]
         line = memory(uri, folder, arguments.rows)
         print(json.dumps(line), flush=True)
         missed = missed or line["more_than_fewer_rows"] > line["at_most"]

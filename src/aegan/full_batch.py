@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from functools import partial
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from aegan import replicas
 from aegan.phases import Phase
 from aegan.plans import Plan
 from aegan.programs import MOST_UNITS, Learner
-from aegan.streaming import Ahead, Examples, as_constant, num_rows
+from aegan.streaming import Ahead, Examples, as_constant, num_rows, on_device, take
 
 Tensor = Any
 
@@ -83,14 +85,17 @@ class FullBatch:
 
     def _read(self, first: int, count: int) -> Any:
         """The examples of the lanes of one call."""
-        rows = slice(
-            self._start(first) * self._size,
-            min(self._start(first) + count * self._length, self._parts) * self._size,
-        )
-        return self._rows_at(rows), self._rows_at(slice(self._parts * self._size, self._rows))
+        start, whole = self._start(first), self._parts * self._size
+        stop = min((start + count * self._length) * self._size, whole)
+        return self._rows_at(start * self._size, stop), self._rows_at(whole, self._rows)
 
-    def _rows_at(self, rows: slice) -> Any:
-        return tf.nest.map_structure(lambda a: tf.constant(a[rows]), self._examples)
+    def _rows_at(self, start: int, stop: int) -> Any:
+        rows = np.arange(start, stop)
+
+        def read(array: Any) -> Tensor:
+            return on_device((len(rows), *array.shape[1:]), array.dtype, partial(take, array, rows))
+
+        return tf.nest.map_structure(read, self._examples)
 
     def _on_devices(self) -> Any:
         def constants(_: Any) -> Any:

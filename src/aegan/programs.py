@@ -15,7 +15,7 @@ import tensorflow as tf
 from aegan import replicas
 from aegan.batches import batch_indices
 from aegan.plans import Plan
-from aegan.streaming import Ahead, Examples, as_constant, bytes_of_row, num_rows, take
+from aegan.streaming import Ahead, Examples, as_constant, bytes_of_row, num_rows, on_device, take
 
 Array = np.ndarray[Any, Any]
 Tensor = Any
@@ -188,10 +188,11 @@ class MiniBatches:
         indices = self._indices(first, count)
 
         def gather(array: Any) -> Tensor:
-            batches = np.empty((*indices.shape, *array.shape[1:]), array.dtype)
-            for batch, rows in zip(batches, indices, strict=True):
-                take(array, rows, batch)
-            return tf.constant(batches)
+            def fill(batches: Array) -> None:
+                for batch, rows in zip(batches, indices, strict=True):
+                    take(array, rows, batch)
+
+            return on_device((*indices.shape, *array.shape[1:]), array.dtype, fill)
 
         return tf.nest.map_structure(gather, self._examples)
 

@@ -5,9 +5,11 @@ Examples are one array [N, ...] or a tuple of arrays of as many rows; an array i
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ Array = np.ndarray[Any, Any]
 Examples = Any
 Tensor = Any
 
+ALIGNMENT = 64  # bytes; TensorFlow ends the process where memory that it is lent begins elsewhere
 SHARE_OF_MEMORY = 0.25  # of the device's, that resident examples may take
 
 
@@ -51,9 +54,35 @@ def take(array: Any, rows: Array, out: Array) -> None:
         np.take(array, rows, axis=0, out=out, mode="clip")
 
 
+def on_device(shape: tuple[int, ...], dtype: Any, fill: Callable[[Array], object]) -> Tensor:
+    """A tensor on the device, of which `fill` writes the contents; on a CPU right where they stay.
+
+    `tf.constant` of an array copies it, and that copy once more.
+
+    Args:
+        shape: of the tensor.
+        dtype: NumPy's name of its type.
+        fill: gets an array of uninitialised numbers, to write all of them.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    contents = memory[start : start + size].view(dtype).reshape(shape)
+    fill(contents)
+    return tf.identity(tf.experimental.dlpack.from_dlpack(contents.__dlpack__()))
+
+
 def as_constant(array: Any) -> Tensor:
     """The whole array on the device."""
-    return tf.constant(np.asarray(array))
+    return on_device(array.shape, array.dtype, partial(copy, array))
+
+
+def copy(array: Any, out: Array) -> None:
+    """Copy an array or shards into `out`."""
+    if isinstance(array, Shards):
+        array.copy(out)
+    else:
+        np.copyto(out, array)
 
 
 def num_rows(examples: Examples) -> int:

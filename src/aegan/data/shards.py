@@ -41,6 +41,10 @@ class Shards:
         """The whole, copied."""
         return np.concatenate(self._parts).astype(dtype or self.dtype, copy=False)
 
+    def copy(self, out: Array) -> None:
+        """Copy the whole into `out`."""
+        np.concatenate(self._parts, out=out)
+
     def take(self, rows: Array, out: Array) -> None:
         """Copy rows into `out`, [len(rows), ...]."""
         owners = np.searchsorted(self._ends, rows, side="right")
