@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -171,11 +172,10 @@ def first_step(preset: str, stage: str) -> None:
     print(time.time())
 
 
-def first_steps(rounds: int) -> list[dict[str, Any]]:
+def first_steps(rounds: int) -> Iterator[dict[str, Any]]:
     """A line for each stage of each preset."""
     from aegan.config_file import preset_names
 
-    lines = []
     for preset in preset_names():
         for stage in ("autoencoder", "gan"):
             command = [sys.executable, __file__, "--first-step", preset, stage]
@@ -186,8 +186,7 @@ def first_steps(rounds: int) -> list[dict[str, Any]]:
                 found.append(float(done.stdout) - start)
             value = round(statistics.median(found), 1)
             line = {"what": f"{preset}, {stage}, first step", "value": value, "unit": "s"}
-            lines.append(line | {"at_most": MOST_FIRST_STEP})
-    return lines
+            yield line | {"at_most": MOST_FIRST_STEP}
 
 
 def around(seconds: float) -> dict[str, Any]:
@@ -212,22 +211,24 @@ def around(seconds: float) -> dict[str, Any]:
         return found
 
     config = validate(tree, "benchmark")
-    learner = autoencoder.AutoencoderLearner(config, (28, 28, 1), examples[:6000])
-    plan = autoencoder.plan(config)
-    program = MiniBatches(learner, examples, plan, streamed=False)
+    validation, shape = examples[:6000], examples.shape[1:]
+    learner = autoencoder.AutoencoderLearner(config, shape, validation)
+    program = MiniBatches(learner, examples, autoencoder.plan(config, shape), streamed=False)
     rate(program, 2.0)
-    steps = int(seconds * rate(program, 3.0) / plan.batch_size)
+    steps = int(seconds * rate(program, 3.0) / config.autoencoder.batch_size)
     del program
+    config = validate(tree | {"autoencoder": {"steps": steps}}, "benchmark")
+    plan = autoencoder.plan(config, shape, (len(examples), len(validation)))
     MiniBatches.run = timed  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(folder)
         normalizer = fit(examples[:100], "minmax", "image")
-        every = preview_interval(config.autoencoder.model_copy(update={"steps": steps}))
+        every = preview_interval(config.autoencoder)
         monitor = Monitor(store, "p", normalizer, stage="s", preview_every=every)
         checkpoints = Checkpoints(store, "checkpoints", "s")
         with contextlib.closing(monitor):
             start = time.perf_counter()
-            training.train(learner, examples, replace(plan, steps=steps), checkpoints, monitor)
+            training.train(learner, examples, plan, checkpoints, monitor)
             whole = time.perf_counter() - start
     MiniBatches.run = run  # type: ignore[method-assign]
     return {
@@ -236,6 +237,18 @@ def around(seconds: float) -> dict[str, Any]:
         "unit": "share of the seconds",
         "at_most": MOST_AROUND,
     }
+
+
+def lines(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """What was asked for."""
+    if arguments.only in (None, "streamed"):
+        yield from (streamed(kind, arguments.rounds) for kind in LEAST_STREAMED)
+    if arguments.only in (None, "full"):
+        yield from (full_batch(kind, arguments.rounds) for kind in LEAST_STREAMED)
+    if arguments.only in (None, "first"):
+        yield from first_steps(arguments.rounds)
+    if arguments.only in (None, "around"):
+        yield around(arguments.seconds)
 
 
 def main() -> int:
@@ -251,18 +264,9 @@ def main() -> int:
     if arguments.first_step:
         first_step(*arguments.first_step)
         return 0
-    lines: list[dict[str, Any]] = []
-    if arguments.only in (None, "streamed"):
-        lines += [streamed(kind, arguments.rounds) for kind in LEAST_STREAMED]
-    if arguments.only in (None, "full"):
-        lines += [full_batch(kind, arguments.rounds) for kind in LEAST_STREAMED]
-    if arguments.only in (None, "first"):
-        lines += first_steps(arguments.rounds)
-    if arguments.only in (None, "around"):
-        lines.append(around(arguments.seconds))
     missed = False
-    for line in lines:
-        print(json.dumps(line))
+    for line in lines(arguments):
+        print(json.dumps(line), flush=True)
         value = next((v for k, v in line.items() if k.startswith("ratio")), line["value"])
         missed |= value > line.get("at_most", value) or value < line.get("at_least", value)
     return int(missed and arguments.check)

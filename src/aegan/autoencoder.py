@@ -178,16 +178,26 @@ class AutoencoderLearner:
         return errors if log_variance is None else errors + self._divergence(codes, log_variance)
 
 
-def plan(config: Config, shape: tuple[int, ...] | None = None) -> plans.Plan:
-    """How the configuration says to train the autoencoder on examples of this shape, if it is known."""
+def plan(
+    config: Config, shape: tuple[int, ...] | None = None, rows: tuple[int, int] = (0, 0)
+) -> plans.Plan:
+    """How the configuration says to train the autoencoder.
+
+    Args:
+        config: the run's configuration.
+        shape: of an example, if it is known.
+        rows: of the training and validation splits, if they are known.
+    """
     section = config.autoencoder
     mixes_samples = section.normalization == "batch" or section.free_bits > 0
     widest = max([*section.hidden, section.latent_size])
+    samples = rows[0] if section.batch == "full" else section.batch_size
+    every = plans.evaluation_interval(section.steps, samples, rows[1])
     return plans.plan_of(
         section,
         "train_autoencoder",
         config.seed,
-        validate_every=section.validate_every,
+        validate_every=section.validate_every or every,
         patience=section.patience,
         pieces=1 if mixes_samples else plans.pieces_of(section, widest),
         unrolled=None if shape is None else shape[0] * len(section.hidden),

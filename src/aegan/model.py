@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from aegan.batches import BATCH
 from aegan.data.normalizer import LARGEST
 from aegan.data.schema import check_readable
 from aegan.errors import DataError
@@ -24,7 +23,11 @@ Array = np.ndarray[Any, Any]
 
 SCORES = "preprocess/scores.json"
 MOST_SAMPLES = 2**24
-MOST_ELEMENTS, SMALLEST_BATCH = 2**22, 16  # of a batch: bounds what the layers hold meanwhile
+SMALLEST_BATCH, LARGEST_BATCH = (
+    16,
+    2048,
+)  # larger ones gain nothing: the layers' outputs leave the caches
+MOST_ELEMENTS = 2**21  # of a batch: bounds what the layers hold meanwhile
 
 
 class Model:
@@ -231,7 +234,7 @@ def _arrays(values: Any) -> Iterator[Array]:
 
 def _cut(arrays: Iterator[Array], size: int) -> Iterator[Array]:
     """Batches of arrays' rows, of as many examples of this size as fit through a network at once."""
-    rows = max(SMALLEST_BATCH, min(BATCH, MOST_ELEMENTS // size))
+    rows = max(SMALLEST_BATCH, min(LARGEST_BATCH, MOST_ELEMENTS // size))
     for array in arrays:
         for start in range(0, max(1, len(array)), rows):
             yield array[start : start + rows]

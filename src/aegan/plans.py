@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -73,6 +74,22 @@ def plan_of(
         back_off=section.back_off,
         residency=section.residency,
     )
+
+
+FEWEST, MOST = 5, 50  # evaluations of a training
+SHARE_OF_TRAINING = 0.02  # that they may take, where more than the fewest do
+
+
+def evaluation_interval(steps: int, samples: int, validated: int) -> int:
+    """Steps between two evaluations where the configuration leaves it open.
+
+    Args:
+        steps: of the training.
+        samples: in a step, each of which costs about three forward passes.
+        validated: examples of an evaluation, a forward pass each.
+    """
+    affordable = SHARE_OF_TRAINING * 3 * steps * samples / max(1, validated)
+    return math.ceil(steps / min(MOST, max(FEWEST, affordable)))
 
 
 MOST_COMPILED = 32

@@ -24,13 +24,12 @@ from aegan.batch.source import Array, Block, Source, open_source
 from aegan.batch.stamps import check_same, stamps
 from aegan.data.normalizer import LARGEST
 from aegan.errors import DataError
-from aegan.model import Model
+from aegan.model import LARGEST_BATCH, Model
 from aegan.narration import Progress, Say, narrate
 from aegan.transfers import writable
 
 BLOCK_BYTES = 2**24
 BLOCK_ROWS = 2**16
-WHOLE_BATCHES = 1024  # rows that the model takes at once
 BLOCKS_IN_PART = 16
 FINISHED = "was finished earlier, of the same input and model"
 
@@ -163,7 +162,7 @@ def _block_rows(source: Source, asked: Operation) -> int:
     """Rows that are in memory at a time: whole batches of the model, unless examples are large."""
     rows = BLOCK_BYTES // max(source.row_bytes, asked.row_bytes, 1)
     rows = max(1, min(rows, BLOCK_ROWS))
-    return rows // WHOLE_BATCHES * WHOLE_BATCHES or rows
+    return rows // LARGEST_BATCH * LARGEST_BATCH or rows
 
 
 def _answer(

@@ -30,7 +30,8 @@ def run(config: str, root: str, dataset_uri: str, *, fresh: str = "") -> StageRe
         learner = autoencoder.AutoencoderLearner(
             settings, dataset.shape, dataset.features("validation")
         )
-        plan = autoencoder.plan(settings, dataset.shape)
+        rows = dataset.rows("train"), dataset.rows("validation")
+        plan = autoencoder.plan(settings, dataset.shape, rows)
         history = training.train(learner, dataset.stored("train"), plan, checkpoints, monitor)
 
         write_history(history, output)
