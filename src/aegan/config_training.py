@@ -116,8 +116,8 @@ class Autoencoder(Training):
     """Weight of the squared norm of the encoder's Jacobian (Rifai et al. 2011), divided by the number of
     values in an example."""
     validate_every: PositiveInt | None = None
-    """Steps between evaluations of the validation loss. None: as many as give 5 to 50 evaluations that
-    take about a fiftieth of the training."""
+    """Steps between evaluations of the validation loss. None: as many as give 10 to 50 evaluations,
+    fewer where they would take more than a hundredth of the training."""
     patience: PositiveInt | None = None
     """Stop after this many evaluations without a better validation loss; none: never."""
 

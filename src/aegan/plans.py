@@ -76,8 +76,8 @@ def plan_of(
     )
 
 
-FEWEST, MOST = 5, 50  # evaluations of a training
-SHARE_OF_TRAINING = 0.02  # that they may take, where more than the fewest do
+FEWEST, MOST = 10, 50  # evaluations of a training
+SHARE_OF_TRAINING = 0.01  # that they may take, where more than the fewest do
 
 
 def evaluation_interval(steps: int, samples: int, validated: int) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from aegan import autoencoder, plans
 from aegan.config import Config
 from aegan.config_file import validate
 from aegan.errors import TrainingError
@@ -39,3 +40,32 @@ def test_what_goes_sample_by_sample_is_shared() -> None:
     config = settings(autoencoder={"kind": "variational", "normalization": "layer"})
     require_separable(config.autoencoder, 2)
     require_separable(config.gan, 2)
+
+
+@pytest.mark.parametrize(
+    ("steps", "samples", "validated", "interval"),
+    [
+        (5000, 256, 6000, 500),  # ten take more than a hundredth of the training
+        (20_000, 128, 6000, 1563),  # 12.8 take just that
+        (50_000, 256, 6000, 1000),  # 64 would, fifty are enough
+        (600, 54_000, 6000, 12),
+        (7, 128, 6000, 1),
+        (5000, 256, 0, 100),
+    ],
+)
+def test_evaluations_take_a_hundredth_of_a_training(
+    steps: int, samples: int, validated: int, interval: int
+) -> None:
+    assert plans.evaluation_interval(steps, samples, validated) == interval
+
+
+def test_the_splits_say_how_often_an_autoencoder_is_evaluated_unless_it_is_told() -> None:
+    chosen = {"steps": 5000, "batch_size": 256, "validate_every": None}
+
+    def plan(rows: tuple[int, int], **section: Any) -> plans.Plan:
+        config = validate(tiny(autoencoder=chosen | section), "test")
+        return autoencoder.plan(config, (12,), rows)
+
+    assert plan((900, 100)).validate_every == 100
+    assert plan((54_000, 6000)).validate_every == 500
+    assert plan((54_000, 6000), validate_every=7).validate_every == 7
