@@ -1,11 +1,13 @@
 """Where an interrupted training goes on: checkpoints in a stable place, complete or not there.
 
-    <root>/checkpoints/<run key>/<stage>/step-000001200-<writer>/{state…, progress.json, COMPLETE.json}
+    <root>/checkpoints/<run key>/<stage>/step-000001200-<writer>_0003/
+        state… progress.json COMPLETE.json
 
-The number counts units of work, of which a step may take several. `COMPLETE.json` is written last and
-lists every file with its SHA-256: a checkpoint without it, or whose files are not those, is passed
-over. Each process writes and deletes its own only, so two runs of the same thing do not disturb each
-other. Training goes on while one is written.
+The first number counts units of work, of which a step may take several; the last, what this writer has
+written, as training that has backed off comes to the same step again with other weights. `COMPLETE.json`
+is written last and lists every file with its SHA-256: a checkpoint without it, or whose files are not
+those, is passed over. Each process writes and deletes its own only, so two runs of the same thing do not
+disturb each other. Training goes on while one is written.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ class Checkpoints:
         """Take a store, the folder `checkpoints/<run key>/<stage>` in it and a name for messages."""
         self.store, self.prefix, self._stage = store, prefix, stage
         self.origin, self.units = "", 1
-        self._writer = uuid.uuid4().hex[:8]
+        self._writer, self._written = uuid.uuid4().hex[:8], 0
         self._superseded: list[str] = []
         self._pool = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future[None] | None = None
@@ -144,7 +146,8 @@ class Checkpoints:
             narrate(self._stage, "warning", text)
 
     def _save(self, position: int, values: list[Array], progress: bytes) -> None:
-        place = f"{self.prefix}/step-{position:09d}-{self._writer}"
+        place = f"{self.prefix}/step-{position:09d}-{self._writer}_{self._written:04d}"
+        self._written += 1
         with _scratch() as folder:
             with tf.device("CPU"):
                 copies = [tf.Variable(value) for value in values]

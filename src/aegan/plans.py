@@ -33,6 +33,7 @@ class Plan:
     pieces: int = 1
     back_off: int = 0
     residency: str = "auto"
+    optimizer: str = "adam"
 
 
 def plan_of(
@@ -73,6 +74,7 @@ def plan_of(
         pieces=pieces,
         back_off=section.back_off,
         residency=section.residency,
+        optimizer=section.optimizer,
     )
 
 

@@ -179,3 +179,30 @@ def test_what_saves_is_out_of_the_scope_of_who_calls_it(tmp_path: Path) -> None:
         checkpoints_of(tmp_path).save(7, [variable], {})
     assert not created
     assert checkpoints_of(tmp_path).restore([variable])[0] == 7
+
+
+def test_a_checkpoint_at_the_same_step_leaves_the_one_before_whole_until_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training that backed off comes to the same step again, and may be killed as it writes."""
+    checkpoints = checkpoints_of(tmp_path)
+    checkpoints.save(7, [tf.Variable(1.0)], {})
+
+    def cut_off(_: Any, folder: Path, prefix: str) -> None:
+        place = tmp_path / prefix
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "progress.json").write_bytes((folder / "progress.json").read_bytes())
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(checkpoints.store), "upload", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.save(7, [tf.Variable(2.0)], {"totals": [2.0]})
+    found = tf.Variable(0.0)
+    assert checkpoints_of(tmp_path).restore([found]) == (7, {})
+    assert float(found) == 1.0
+
+    checkpoints.save(7, [tf.Variable(3.0)], {})
+    assert len(markers(tmp_path)) == 1
+    checkpoints_of(tmp_path).restore([found])
+    assert float(found) == 3.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -9,10 +10,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from aegan import training
 from aegan.autoencoder import AutoencoderLearner, plan
+from aegan.checkpoints import Checkpoints
 from aegan.config_file import validate
+from aegan.errors import TrainingError
 from aegan.full_batch import FullBatch
 from aegan.lbfgs import Lbfgs
+from aegan.store import open_store
 from tests.conftest import tiny
 
 FULL = {"batch": "full", "optimizer": "lbfgs", "sparsity": 0.1}
@@ -70,3 +75,14 @@ def test_all_of_an_autoencoders_losses_are_told() -> None:
     told = dict(zip(program.names, totals, strict=True))
     assert set(told) == {"gradient_norm", "learning_rate", "loss", "reconstruction", "sparsity"}
     assert told["loss"] == pytest.approx(told["reconstruction"] + told["sparsity"])
+
+
+def test_when_nothing_is_finite_it_is_told_what_would_help(tmp_path: Path) -> None:
+    x = np.full((60, 5), 1e30, np.float32)
+    config = validate(tiny(autoencoder=FULL | {"hidden": [4], "steps": 3}, data=DATA), "test")
+    checkpoints = Checkpoints(open_store(str(tmp_path)), "checkpoints", "train_autoencoder")
+    with pytest.raises(
+        TrainingError, match=r"at step 0; take another autoencoder\.optimizer"
+    ) as told:
+        training.train(AutoencoderLearner(config, (5,), x[:9]), x, plan(config), checkpoints)
+    assert "back_off" not in str(told.value)
