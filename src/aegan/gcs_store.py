@@ -13,6 +13,7 @@ from aegan.errors import IntegrityError, StoreError
 from aegan.gcs_errors import explained
 from aegan.retries import attempts
 from aegan.store import Staged, below_others, check_file_name, check_name, files_below
+from aegan.transfer_progress import upload_source
 from aegan.transfers import WORKERS, HashedFile, checksums, in_parallel, publishable, readable
 
 READ_ATTEMPTS = 10
@@ -173,15 +174,15 @@ class GcsStore:
         """Upload files; the bucket takes nothing but what was hashed."""
         from google.cloud.storage import transfer_manager
 
-        pairs = []
+        blobs = {}
         for name, crc32c in crc32cs.items():
-            blob = self._bucket.blob(self._key(f"{prefix}/{name}"))
-            blob.crc32c = crc32c
-            pairs.append((str(folder / name), blob))
+            blobs[name] = self._bucket.blob(self._key(f"{prefix}/{name}"))
+            blobs[name].crc32c = crc32c
         try:
-            with explained(f"{self.uri}/{prefix}"):
+            with explained(f"{self.uri}/{prefix}"), contextlib.ExitStack() as opened:
+                sources = [upload_source(folder / name, PIECE, opened) for name in blobs]
                 transfer_manager.upload_many(
-                    pairs,
+                    list(zip(sources, blobs.values(), strict=True)),
                     upload_kwargs={"checksum": None, **self._patience},
                     worker_type=transfer_manager.THREAD,
                     max_workers=WORKERS,

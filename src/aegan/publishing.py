@@ -12,7 +12,8 @@ from aegan import manifest as manifests
 from aegan.errors import PreconditionError, RegistryError
 from aegan.manifest import Manifest
 from aegan.references import check_model_name
-from aegan.store import Store
+from aegan.store import Store, files_below
+from aegan.transfer_progress import metered
 
 
 def publish(store: Store, name: str, folder: Path) -> str:
@@ -35,7 +36,7 @@ def publish(store: Store, name: str, folder: Path) -> str:
             raise RegistryError(
                 f"{folder} holds a {own} already; publish the folder it was made from"
             )
-    with store.stage(folder) as staged:
+    with metered(lambda: _size(folder)), store.stage(folder) as staged:
         if not staged.digests:
             raise RegistryError(f"{folder} holds no files: there is nothing to publish")
         manifest = Manifest(name, staged.digests)
@@ -46,6 +47,10 @@ def publish(store: Store, name: str, folder: Path) -> str:
             holds.renew(store, name, version, begin=False)
             _write_manifest(store, f"{place}/{manifests.NAME}", manifest.to_json())
     return version
+
+
+def _size(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in files_below(folder))
 
 
 def _reserve(store: Store, manifest: Manifest) -> str:

@@ -7,8 +7,11 @@ what they have moved is counted here, and nothing is where nobody asked.
 from __future__ import annotations
 
 import contextlib
+import io
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
 
 from aegan.narration import Pace, Say
 
@@ -49,6 +52,28 @@ def passed(count: int) -> None:
     """So many bytes more were read, hashed or written."""
     for meter in _METERS:
         meter.add(count)
+
+
+class _Told(io.BufferedReader):
+    def read(self, size: int | None = -1, /) -> bytes:
+        content = super().read(size)
+        passed(len(content))
+        return content
+
+
+def upload_source(path: Path, large: int, opened: contextlib.ExitStack) -> str | BinaryIO:
+    """What is uploaded: a large file that tells how much of it was read, or a path.
+
+    The library sends what it is given by path in one request if it is small, and tells nothing.
+
+    Args:
+        path: of the file.
+        large: bytes from which on it is.
+        opened: closes the file.
+    """
+    if path.stat().st_size < large:
+        return str(path)
+    return opened.enter_context(_Told(io.FileIO(path)))
 
 
 class _Meter:

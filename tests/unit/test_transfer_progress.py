@@ -56,3 +56,19 @@ def test_a_short_transfer_tells_nothing(
     root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert _told(root, tmp_path, "60", monkeypatch) == []
+
+
+def test_publishing_tells_how_far_it_is(
+    root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(INTERVAL_VARIABLE, "0")
+    monkeypatch.setattr(gcs_store, "PIECE", CHUNK)
+    for number in range(3):
+        (tmp_path / f"weights-{number}").write_bytes(bytes([number]) * (2 * CHUNK))
+    told: Told = []
+    with transfers_told("publish", lambda *event: told.append(event)):
+        version = Registry(root).publish("m", tmp_path)
+    assert {(speaker, event) for speaker, event, _ in told} == {("publish", "progress")}
+    assert told[0][2].startswith(("0.5 of 3.1 MB (17%)", "1.0 of 3.1 MB (33%)"))
+    assert "3.1 of 3.1 MB (100%)" in told[-1][2]
+    Registry(root).verify("m", version)

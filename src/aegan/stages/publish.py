@@ -28,6 +28,7 @@ from aegan.stages.stage import (
     run_stage,
     stage_keys,
 )
+from aegan.transfer_progress import transfers_told
 
 
 def run(
@@ -70,7 +71,8 @@ def run(
             inputs = [fetch_outputs(uri, scratch) for uri in uris]
             version_folder = scratch / "version"
             _assemble(settings, inputs, version_folder)
-            version = registry.publish(settings.name, version_folder)
+            with transfers_told("publish", narrate):
+                version = registry.publish(settings.name, version_folder)
         if settings.publish.sign:
             registry.sign(settings.name, version, settings.publish.sign)
         _set_alias(registry, settings, version)
