@@ -65,13 +65,14 @@ def lower(learner: Learner, plan: Plan, what: str, *, saved: bool) -> None:
         )
     section = section_of(plan)
     tried = f", after {backed_off} times at half the learning rate" if backed_off else ""
-    remedy = (
-        f"lower {section}.learning_rate, bound gradients with {section}.clip: global_norm, set"
-        f" {section}.back_off: 3"
-    )
+    kept = " The last checkpoint is kept" if saved else ""
     if plan.optimizer == "lbfgs":  # looks for its own step, and takes neither bounds nor a way back
-        remedy = f"take another {section}.optimizer, such as adam"
+        raise TrainingError(
+            f"{plan.stage}: {what}, and L-BFGS knows no way on; take another {section}.optimizer, such as"
+            f" adam, or look for extreme values in the data.{kept}"
+        )
     raise TrainingError(
-        f"{plan.stage}: {what}{tried}; {remedy}, or look for extreme values in the data."
-        f"{' The last checkpoint is kept' if saved else ''}"
+        f"{plan.stage}: {what}{tried}; lower {section}.learning_rate, bound gradients with"
+        f" {section}.clip: global_norm, set {section}.back_off: 3, or look for extreme values in the"
+        f" data.{kept}"
     )

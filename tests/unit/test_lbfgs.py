@@ -82,7 +82,7 @@ def test_when_nothing_is_finite_it_is_told_what_would_help(tmp_path: Path) -> No
     config = validate(tiny(autoencoder=FULL | {"hidden": [4], "steps": 3}, data=DATA), "test")
     checkpoints = Checkpoints(open_store(str(tmp_path)), "checkpoints", "train_autoencoder")
     with pytest.raises(
-        TrainingError, match=r"at step 0; take another autoencoder\.optimizer"
+        TrainingError, match=r"at step 0, and L-BFGS .* take another autoencoder\.optimizer"
     ) as told:
         training.train(AutoencoderLearner(config, (5,), x[:9]), x, plan(config), checkpoints)
     assert "back_off" not in str(told.value)
