@@ -68,8 +68,8 @@ def lower(learner: Learner, plan: Plan, what: str, *, saved: bool) -> None:
     kept = " The last checkpoint is kept" if saved else ""
     if plan.optimizer == "lbfgs":  # looks for its own step, and takes neither bounds nor a way back
         raise TrainingError(
-            f"{plan.stage}: {what}, and L-BFGS knows no way on; take another {section}.optimizer, such as"
-            f" adam, or look for extreme values in the data.{kept}"
+            f"{plan.stage}: {what}, and L-BFGS knows no way on; take another {section}.optimizer, such"
+            f" as adam, or look for extreme values in the data.{kept}"
         )
     raise TrainingError(
         f"{plan.stage}: {what}{tried}; lower {section}.learning_rate, bound gradients with"
