@@ -174,15 +174,15 @@ class GcsStore:
         """Upload files; the bucket takes nothing but what was hashed."""
         from google.cloud.storage import transfer_manager
 
-        blobs = {}
-        for name, crc32c in crc32cs.items():
-            blobs[name] = self._bucket.blob(self._key(f"{prefix}/{name}"))
-            blobs[name].crc32c = crc32c
         try:
             with explained(f"{self.uri}/{prefix}"), contextlib.ExitStack() as opened:
-                sources = [upload_source(folder / name, PIECE, opened) for name in blobs]
+                pairs = []
+                for name, crc32c in crc32cs.items():
+                    blob = self._bucket.blob(self._key(f"{prefix}/{name}"))
+                    blob.crc32c = crc32c
+                    pairs.append((upload_source(folder / name, PIECE, opened), blob))
                 transfer_manager.upload_many(
-                    list(zip(sources, blobs.values(), strict=True)),
+                    pairs,
                     upload_kwargs={"checksum": None, **self._patience},
                     worker_type=transfer_manager.THREAD,
                     max_workers=WORKERS,

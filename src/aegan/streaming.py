@@ -74,15 +74,8 @@ def on_device(shape: tuple[int, ...], dtype: Any, fill: Callable[[Array], object
 
 def as_constant(array: Any) -> Tensor:
     """The whole array on the device."""
-    return on_device(array.shape, array.dtype, partial(copy, array))
-
-
-def copy(array: Any, out: Array) -> None:
-    """Copy an array or shards into `out`."""
-    if isinstance(array, Shards):
-        array.copy(out)
-    else:
-        np.copyto(out, array)
+    fill = array.copy_to if isinstance(array, Shards) else partial(np.copyto, src=array)
+    return on_device(array.shape, array.dtype, fill)
 
 
 def num_rows(examples: Examples) -> int:

@@ -41,7 +41,7 @@ class Shards:
         """The whole, copied."""
         return np.concatenate(self._parts).astype(dtype or self.dtype, copy=False)
 
-    def copy(self, out: Array) -> None:
+    def copy_to(self, out: Array) -> None:
         """Copy the whole into `out`."""
         np.concatenate(self._parts, out=out)
 
