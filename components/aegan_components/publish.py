@@ -16,13 +16,13 @@ def publish(
     gan_uri: str,
     evaluation_uri: str,
     fresh: str,
+    run_id: str,
 ) -> str:
     """Publish what passed the gate; returns the version's URI."""
     from aegan.config_file import with_parameters
     from aegan.stages import publish
 
     config = with_parameters(config, data_source, num_accelerators)
-    result = publish.run(
-        config, root, dataset_uri, autoencoder_uri, gan_uri, evaluation_uri, fresh=fresh
-    )
+    uris = (dataset_uri, autoencoder_uri, gan_uri, evaluation_uri)
+    result = publish.run(config, root, *uris, fresh=fresh, run_id=run_id)
     return str(result.summary["uri"])

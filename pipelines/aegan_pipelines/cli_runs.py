@@ -110,16 +110,12 @@ def cancel(run_id: str, as_json: bool, **options: str | None) -> None:
 @json_option
 @connection_options
 def resume(run_id: str, follow: bool, as_json: bool, **options: str | None) -> None:
-    """Go on with a run that failed or was cancelled, if need be as a new run."""
+    """Go on with a run that failed or was cancelled: a new run reuses what that one finished."""
     from aegan_pipelines import cluster, submission
 
     api, context = open_cluster(options)
-    going, is_new = submission.resume(api, run_id, context.namespace or "")
-    if is_new:
-        click.echo(
-            "the server cannot go on with this run: a new one does, with its parameters", err=True
-        )
-    facts = {"run_id": going, "link": cluster.link(api, going), "is_new": is_new}
+    going = submission.resume(api, run_id, context.namespace or "")
+    facts = {"run_id": going, "link": cluster.link(api, going)}
     if follow:
         click.echo(f"run {going}  {facts['link']}", err=True)
         given = cluster.effective_parameters(api, cluster.get_run(api, going))

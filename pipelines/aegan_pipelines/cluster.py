@@ -89,9 +89,19 @@ def get_run(api: Api, run_id: str) -> Json:
     return api.get(f"/runs/{run_id}")
 
 
+def state_of(run: Json) -> str:
+    """Its state; CANCELED also where the server says FAILED of what it was told to end.
+
+    A cancelled workflow fails, by a deadline that has passed, and the server keeps Argo's word.
+    """
+    state = str(run.get("state"))
+    before = {str(entry.get("state")) for entry in run.get("state_history") or []}
+    return "CANCELED" if state == "FAILED" and "CANCELING" in before else state
+
+
 def cancel_run(api: Api, run_id: str) -> str:
     """Tell a run to end; returns the state it is in then. One that has ended is left as it is."""
-    state = str(get_run(api, run_id).get("state"))
+    state = state_of(get_run(api, run_id))
     if state in FINAL_STATES:
         return state
     try:
@@ -99,7 +109,7 @@ def cancel_run(api: Api, run_id: str) -> str:
     except ClusterError as error:
         if error.status != 400:  # it ended meanwhile
             raise
-    return str(get_run(api, run_id).get("state"))
+    return state_of(get_run(api, run_id))
 
 
 def parameters(run: Json) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def _steps(where: dict[str, Any], fresh: Any, settle: Settle) -> None:
         judged = settle(evaluate(**work, **inputs))
         inputs["evaluation_uri"] = judged.outputs["evaluation_uri"]
         with dsl.If(judged.outputs["Output"] == "passed", name="passed-the-gate"):
-            settle(publish(**work, **inputs))
+            settle(publish(**work, **inputs, run_id=run_id))
 
 
 def compile_package(

@@ -14,7 +14,6 @@ from aegan.errors import AeganError
 from aegan.sweep import Trial
 from aegan_pipelines import cluster
 from aegan_pipelines.context import Context
-from aegan_pipelines.refusals import ClusterError
 from aegan_pipelines.rest import Api, Json
 
 MOST_UPLOAD_BYTES = 32 << 20
@@ -151,38 +150,30 @@ def run_name(base: str) -> str:
     return f"{base} {now:%Y-%m-%d %H:%M:%S} {uuid.uuid4().hex[:4]}"
 
 
-def resume(api: Api, run_id: str, namespace: str) -> tuple[str, bool]:
-    """Go on with a run that failed or was cancelled.
+def resume(api: Api, run_id: str, namespace: str) -> str:
+    """Go on with a run that failed or was cancelled, by a new run with the same parameters.
 
-    The server's own retry keeps the run and what it did. Where it cannot, a new run with the same
-    parameters goes on all the same: what is finished is reused and trainings have checkpoints.
+    What is finished is reused and trainings have checkpoints. The server's own retry would keep all
+    steps that succeeded, among them the last, so that the record stayed that of the first attempt.
 
     Returns:
-        The id of the run that goes on, and whether it is a new one.
+        The id of the new run.
 
     Raises:
         AeganError: the run has not ended, or did what it should.
     """
     run = cluster.get_run(api, run_id)
-    state = str(run.get("state"))
+    state = cluster.state_of(run)
     if state not in cluster.FINAL_STATES:
         raise AeganError(f"run {run_id} is {state}: only one that has ended can be resumed")
     if state == "SUCCEEDED":
         raise AeganError(
             f"run {run_id} SUCCEEDED: there is nothing to resume; `aegan submit` starts another"
         )
-    try:
-        api.act(f"/runs/{run_id}:retry")
-        return run_id, False
-    except ClusterError as error:
-        if error.status in (0, 401, 403):
-            raise
-    if str(cluster.get_run(api, run_id).get("state")) not in cluster.FINAL_STATES:
-        return run_id, False  # it did, and only the answer was lost
     kept = ("experiment_id", "pipeline_version_reference", "pipeline_spec", "runtime_config")
     body = {key: run[key] for key in (*kept, "service_account") if run.get(key)}
     if "pipeline_version_reference" in body:  # servers show the spec beside it and take only one
         body.pop("pipeline_spec", None)
     base = str(run.get("display_name", "")).split(" ")[0] or "resumed"
     body["display_name"] = run_name(base)
-    return str(cluster.create_run(api, body, namespace)["run_id"]), True
+    return str(cluster.create_run(api, body, namespace)["run_id"])

@@ -77,7 +77,8 @@ def build(
 
         where = {"config": config, "root": root, "data_source": data_source}
         where |= {"num_accelerators": accelerator_count}
-        every = {"run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER, "trials": trials}
+        run = {"run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
+        every = run | {"trials": trials}
         last = settle(record_sweep(**where, **every, metric=metric), "record", "record")
         with dsl.ExitHandler(last, name="sweep-and-publish"):
             with dsl.ParallelFor(numbers, name="trials", parallelism=parallelism) as number:
@@ -89,7 +90,7 @@ def build(
             with dsl.If(judged.outputs["Output"] == "passed", name="passed-the-gate"):
                 config = judged.outputs["best_config"]
                 work = where | {"config": config, "fresh": fresh}
-                settle(publish(**work, **best), "publish", "publish")
+                settle(publish(**work, **best, **run), "publish", "publish")
 
     defaults: tuple[str, ...] = (config.to_json(), to_text(trials), metric, "", "", compute.image)
     defaults += (compute.accelerator, str(compute.accelerator_count))

@@ -1,4 +1,4 @@
-"""Runs: created, executed, terminated, retried, archived, deleted."""
+"""Runs: created, executed, terminated, archived, deleted."""
 
 from __future__ import annotations
 
@@ -81,9 +81,8 @@ class Runs:
         def follow() -> None:
             succeeded = execution.wait(changed)
             with self._lock:
-                if run["state"] == "CANCELING":
-                    self.set_state(run, "CANCELED")
-                elif run["state"] not in FINAL:
+                if run["state"] not in FINAL:
+                    # Also what was terminated: its deadline has passed (report_server.go, Argo's phase).
                     self.set_state(run, "SUCCEEDED" if succeeded else "FAILED")
 
         thread = threading.Thread(target=follow, daemon=True)
@@ -109,7 +108,10 @@ class Runs:
         return page(there, query, "runs")
 
     def terminate(self, identity: str) -> Json:
-        """Only what has not ended can be told to (run_store.go, TerminateRun: row not affected)."""
+        """Only what has not ended can be told to (run_store.go, TerminateRun: row not affected).
+
+        A report that comes before the end notes CANCELING, and no exit handler runs any more.
+        """
         with self._lock:
             run = self.get(identity)
             if run["state"] in FINAL:
@@ -118,21 +120,7 @@ class Runs:
             if identity in self._executions:
                 self._executions[identity].terminate()
             else:
-                self.set_state(run, "CANCELED")
-        return {}
-
-    def retry(self, identity: str) -> Json:
-        """Only a failed run that is not archived; it keeps its id (resource_manager.go, RetryRun)."""
-        with self._lock:
-            run = self.get(identity)
-            if run["storage_state"] == "ARCHIVED":
-                raise invalid(f"run {identity} is archived and cannot be retried")
-            if run["state"] != "FAILED":
-                raise invalid("Workflow must be Failed/Error to retry")
-            self.set_state(run, "PENDING")
-            parameters = (run.get("runtime_config") or {}).get("parameters") or {}
-            if self.executes:
-                self._execute(run, self.source(run), parameters)
+                self.set_state(run, "FAILED")
         return {}
 
     def set_archived(self, identity: str, archived: bool) -> Json:

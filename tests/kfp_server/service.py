@@ -199,7 +199,6 @@ class KfpServer:
             ("GET", f"/runs{one}", r.get),
             ("DELETE", f"/runs{one}", r.delete),
             ("POST", f"/runs{one}:terminate", r.terminate),
-            ("POST", f"/runs{one}:retry", r.retry),
             ("POST", f"/runs{one}:archive", lambda i: r.set_archived(i, True)),
             ("POST", f"/runs{one}:unarchive", lambda i: r.set_archived(i, False)),
             ("POST", "/recurringruns", lambda: j.create(raw)),

@@ -18,7 +18,8 @@ from aegan.stages import evaluate as stage
 from aegan.stages import record
 from aegan.stages import train_autoencoder as autoencoder_stage
 from aegan.stages import train_gan as gan_stage
-from aegan.stages.stage import STAGES, StageResult
+from aegan.stages.stage import StageResult
+from aegan.store import open_store
 from tests.conftest import tiny
 
 
@@ -52,19 +53,32 @@ def test_models_tell_where_they_are_and_nothing_that_is_no_number(
 
 
 @pytest.mark.parametrize(
-    ("state", "finished", "status"),
+    ("state", "verdict", "reused", "status"),
     [
-        ("SUCCEEDED", STAGES, "published"),
-        ("SUCCEEDED", STAGES[:-1], "failed"),  # reported as a success, and left no outputs
-        ("SUCCEEDED", (), "failed"),
-        ("FAILED", STAGES, "failed"),
-        ("CANCELLED", STAGES[:1], "cancelled"),
+        ("COMPLETE", "passed", False, "failed"),  # reported as a success, and published nothing
+        ("SUCCEEDED", None, False, "failed"),
+        ("COMPLETE", "rejected", False, "rejected"),
+        ("SUCCEEDED", "rejected", True, "rejected"),
+        ("RUNNING", "rejected", True, "rejected"),  # Kubeflow did not keep up
+        ("FAILED", "rejected", False, "rejected"),  # an attempt failed, the next did not
+        ("FAILED", "rejected", True, "failed"),  # it never came to evaluate
+        ("CANCELED", "rejected", False, "cancelled"),
     ],
 )
 def test_the_record_believes_outputs_and_not_what_kubeflow_says(
-    state: str, finished: tuple[str, ...], status: str
+    state: str, verdict: str | None, reused: bool, status: str
 ) -> None:
-    assert record._status(state, {name: {"summary": {}} for name in finished}) == status
+    judged = {"evaluate": {"summary": {"verdict": verdict}, "reused": reused}}
+    assert record._status(state, judged if verdict else {}) == status
+
+
+@pytest.mark.parametrize("state", ["SUCCEEDED", "COMPLETE", "RUNNING", "FAILED", "CANCELED"])
+def test_a_run_that_published_did_so_whatever_kubeflow_calls_it(tmp_path: Path, state: str) -> None:
+    config, store = validate(tiny(), "test").to_json(), open_store(str(tmp_path))
+    assert record.run(config, str(tmp_path), "a-run", state, "")["status"] != "published"
+    record.note_published(store, "a-run", {"version": "1"})
+    assert record.run(config, str(tmp_path), "a-run", state, "")["status"] == "published"
+    assert record.run(config, str(tmp_path), "another", state, "")["status"] != "published"
 
 
 def test_no_score_that_is_not_a_number_reaches_kubeflow(

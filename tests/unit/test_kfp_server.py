@@ -103,26 +103,17 @@ def test_the_real_client_uploads_runs_and_reads_back(
     assert [h.state for h in found.state_history] == ["PENDING", "RUNNING", "SUCCEEDED"]
 
 
-def test_a_failed_run_is_retried_under_its_id_and_no_other_is(
-    client: Any, kfp_server: KfpServer, package: str, tmp_path: Path
-) -> None:
-    parameters = {"path": str(tmp_path / "no" / "out")}
-    run = client.create_run_from_pipeline_package(package, parameters, run_name="one")
-    assert ended(kfp_server, run.run_id) == "FAILED"
-    (tmp_path / "no").mkdir()
-    assert send(kfp_server, "POST", f"/runs/{run.run_id}:retry")[0] == 200
-    assert ended(kfp_server, run.run_id) == "SUCCEEDED"
-    status, body = send(kfp_server, "POST", f"/runs/{run.run_id}:retry")
-    assert (status, body["message"][-38:]) == (400, "Workflow must be Failed/Error to retry")
-
-
 def test_terminating_ends_the_processes_and_only_once(
     client: Any, kfp_server: KfpServer, package: str, tmp_path: Path
 ) -> None:
     parameters = {"path": str(tmp_path / "out"), "text": "wait"}
     run = client.create_run_from_pipeline_package(package, parameters, run_name="one")
     client.terminate_run(run.run_id)
-    assert ended(kfp_server, run.run_id) == "CANCELED"
+    assert ended(kfp_server, run.run_id) == "FAILED"
+    assert [h.state for h in client.get_run(run.run_id).state_history][-2:] == [
+        "CANCELING",
+        "FAILED",
+    ]
     status, body = send(kfp_server, "POST", f"/runs/{run.run_id}:terminate")
     assert status == 400
     assert "Row not affected" in body["message"]
@@ -235,7 +226,7 @@ def test_deleting_a_schedule_ends_its_runs_unless_they_are_orphaned(
         assert send(kfp_server, "DELETE", f"/recurringruns/{identity}{policy}")[0] == 200
         time.sleep(0.2)
         states.append(kfp_server.runs.items[run["run_id"]]["state"])
-    assert states == ["CANCELED", "RUNNING"]
+    assert states == ["FAILED", "RUNNING"]
 
 
 def test_faults_are_injected_so_often_and_where_they_should(kfp_server: KfpServer) -> None:

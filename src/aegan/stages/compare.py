@@ -101,10 +101,12 @@ def run_record(
         began = its | began
     elif not state.startswith("CANCEL"):
         message = str(_no_best(comparison))
-    found = {"run_id": run_id} | record.collect(config, store, began, state, message)
-    if found["status"] == "failed" and comparison["best"] is not None and unfinished:
+    found = record.collect(config, store, run_id, began, state, message)
+    # A trial that was killed ends the loop, so that the best of the others was not judged.
+    if found["status"] in ("failed", "rejected") and comparison["best"] is not None and unfinished:
         lines = (f"trial {row['number']} {UNFINISHED}" for row in unfinished)
-        found["error"] = f"{'; '.join(lines)}. Run the sweep again: what is finished is reused"
+        error = f"{'; '.join(lines)}. Run the sweep again: what is finished is reused"
+        found |= {"status": "failed", "error": error}
     return record.write(
         store, found | {"sweep": comparison, "page": f"{store.uri}/runs/{run_id}/sweep.html"}
     )

@@ -19,6 +19,7 @@ from aegan.model_card import model_card
 from aegan.narration import moment, narrate
 from aegan.registry import Registry
 from aegan.signatures import check_key
+from aegan.stages.record import note_published
 from aegan.stages.stage import (
     StageResult,
     explaining,
@@ -28,6 +29,7 @@ from aegan.stages.stage import (
     run_stage,
     stage_keys,
 )
+from aegan.store import open_store
 from aegan.transfer_progress import transfers_told
 
 
@@ -40,6 +42,7 @@ def run(
     evaluation_uri: str,
     *,
     fresh: str = "",
+    run_id: str = "",
 ) -> StageResult:
     """Publish a version and move the alias to it; the summary holds the version and its URI.
 
@@ -53,6 +56,7 @@ def run(
         gan_uri: what `train_gan` returned.
         evaluation_uri: what `evaluate` returned.
         fresh: empty to reuse what is there already, else see `run_stage`.
+        run_id: of the pipeline run, if it is one: its record will tell that this was done.
     """
     settings = from_json(config)
     registry = Registry(root)
@@ -91,6 +95,8 @@ def run(
         result = run_stage(root, "publish", key, work, fresh=fresh, usable=exists)
         if reused:
             _look_at_alias(registry, settings, result.summary["version"])
+        if run_id:
+            note_published(open_store(root), run_id, result.summary)
         return result
 
 

@@ -10,7 +10,7 @@ from aegan.config import Config
 from aegan.config_file import from_json
 from aegan.digests import read_json, to_json
 from aegan.narration import narrate, utc_now
-from aegan.stages.stage import FAILURE, STAGES, read_result, stage_keys
+from aegan.stages.stage import FAILURE, read_result, stage_keys
 from aegan.store import Store, open_store
 from aegan.versions import installed_version
 
@@ -22,7 +22,7 @@ def run(config: str, root: str, run_id: str, state: str, message: str) -> dict[s
         config: canonical JSON of the configuration.
         root: folder or bucket path where everything of this project lies.
         run_id: of the pipeline run.
-        state: SUCCEEDED, FAILED or CANCELLED, as Kubeflow saw it.
+        state: of the steps before, in the words of what runs them; see `_status`.
         message: Kubeflow's own error message, if any.
 
     Returns:
@@ -30,7 +30,7 @@ def run(config: str, root: str, run_id: str, state: str, message: str) -> dict[s
     """
     store = open_store(root)
     began = read_json(store, f"runs/{run_id}/began.json")
-    return write(store, {"run_id": run_id} | collect(config, store, began, state, message))
+    return write(store, collect(config, store, run_id, began, state, message))
 
 
 def write(store: Store, record: dict[str, Any]) -> dict[str, Any]:
@@ -41,17 +41,25 @@ def write(store: Store, record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
+def note_published(store: Store, run_id: str, facts: dict[str, Any]) -> None:
+    """Leave in a run's folder that it came to its end, for what nothing else can witness."""
+    store.write(f"runs/{run_id}/published.json", to_json(facts | {"at": utc_now()}))
+
+
 def collect(
-    config: str, store: Store, began: dict[str, Any], state: str, message: str
+    config: str, store: Store, run_id: str, began: dict[str, Any], state: str, message: str
 ) -> dict[str, Any]:
-    """The record but for the run's id; `began` is what `normalize` noted of the run."""
+    """The record; `began` is what `normalize` noted of the run."""
     settings = from_json(config)
     stages, error = _stages(store, settings, began)
+    published = read_json(store, f"runs/{run_id}/published.json")
+    status = "published" if published else _status(state, stages)
     return {
+        "run_id": run_id,
         "name": settings.name,
-        "status": _status(state, stages),
+        "status": status,
         "state": state,
-        "error": error or message or None,
+        "error": error or message or None if status in ("failed", "cancelled") else None,
         "started": began.get("started"),
         "finished": utc_now(),
         "run_key": began.get("run_key"),
@@ -95,12 +103,17 @@ def _stages(
 
 
 def _status(state: str, stages: dict[str, Any]) -> str:
-    if state != "SUCCEEDED":
-        return "cancelled" if state.startswith("CANCEL") else "failed"
-    if stages.get("evaluate", {}).get("summary", {}).get("verdict") == "rejected":
-        return "rejected"
-    # Kubeflow can report success for a step that never ran: believe the outputs.
-    return "published" if set(stages) == set(STAGES) else "failed"
+    """How a run ended that did not publish.
+
+    Kubeflow's word for success is SUCCEEDED or COMPLETE by its release, and RUNNING where it did not
+    keep up; FAILED may be of an attempt that was made again, or of a step before those that an
+    earlier run did. So the outputs are believed first.
+    """
+    if state.startswith("CANCEL"):
+        return "cancelled"
+    judged = stages.get("evaluate", {"reused": True})
+    rejected = judged.get("summary", {}).get("verdict") == "rejected"
+    return "rejected" if rejected and not (state == "FAILED" and judged["reused"]) else "failed"
 
 
 def _versions() -> dict[str, str]:
