@@ -34,7 +34,7 @@ def run_id(kfp_server: KfpServer, tmp_path: Any) -> str:
     [
         (None, "PENDING", "the run goes on; to end it: aegan runs cancel"),
         (True, "PENDING", "the run goes on"),
-        (False, "CANCELED", "the run is CANCELED"),
+        (False, "FAILED", "the run is CANCELED"),  # the word of the server, and ours
     ],
 )
 def test_ctrl_c_asks_on_a_terminal_and_leaves_the_run_elsewhere(
