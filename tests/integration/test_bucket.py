@@ -53,7 +53,7 @@ def test_the_whole_pipeline_works_in_a_bucket(
     open_store(bucket).write("data/images.npy", (tmp_path / "images.npy").read_bytes())
     stages = make_stages(tiny(data={"source": f"{bucket}/data/images.npy"}), bucket)
     stages["root"] = bucket
-    result = publish.run(*arguments(stages))
+    result = publish.run(*arguments(stages), run_id="test-run")
     written = record.run(stages["config"], bucket, "test-run", "SUCCEEDED", "")
     assert written["status"] == "published"
     assert json.loads(open_store(bucket).read("runs/test-run/run.json") or b"") == written
