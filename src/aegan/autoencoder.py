@@ -24,6 +24,7 @@ from aegan.config import Config
 from aegan.lbfgs import Lbfgs
 from aegan.optimizers import Descent
 from aegan.precision import forward
+from aegan.texture import require_windows, texture_error
 
 Array = np.ndarray[Any, Any]
 Tensor = Any
@@ -49,9 +50,14 @@ class AutoencoderLearner:
             config: the run's configuration.
             shape: of one example.
             validation: [M, *shape] float32, normalised.
+
+        Raises:
+            ConfigError: images too small for `texture`.
         """
         self._section = section = config.autoencoder
         self._seed, self._size = config.seed, math.prod(shape)
+        if section.texture:
+            require_windows(shape)
         output = "sigmoid" if config.normalize.method == "minmax" else "linear"
         sizes, seed = (section, shape, section.latent_size), config.seed * 1000
         self.encoder, both = networks.encoders(*sizes, section.code_activation, seed)
@@ -62,7 +68,8 @@ class AutoencoderLearner:
         self.scale = tf.Variable(1.0)
         self._descent: Descent | Lbfgs
         if section.optimizer == "lbfgs":
-            self._descent = Lbfgs(self._trained, num_losses=3 if section.sparsity else 1)
+            terms = bool(section.sparsity) + bool(section.texture)
+            self._descent = Lbfgs(self._trained, num_losses=2 + terms if terms else 1)
         else:
             self._descent = Descent(section, section.learning_rate, self._trained, self.scale)
         self._validation = validation
@@ -157,6 +164,8 @@ class AutoencoderLearner:
             codes = codes + tf.exp(log_variance / 2) * normal
         reconstruction = forward(self.decoder, codes, section.precision)
         error = objectives.mean_squared_error(batch, reconstruction)
+        if section.texture:
+            terms["texture"] = section.texture * texture_error(batch, reconstruction)
         if not terms:
             return {"loss": error}
         return {"loss": tf.add_n([error, *terms.values()]), "reconstruction": error} | terms
@@ -174,7 +183,10 @@ class AutoencoderLearner:
 
     def _validation_losses(self, batch: Tensor) -> Tensor:
         codes, log_variance = self._parted(self._encoder(batch))
-        errors = objectives.mean_squared_error(batch, self.decoder(codes))
+        reconstruction = self.decoder(codes)
+        errors = objectives.mean_squared_error(batch, reconstruction)
+        if self._section.texture:
+            errors += self._section.texture * texture_error(batch, reconstruction)
         return errors if log_variance is None else errors + self._divergence(codes, log_variance)
 
 

@@ -115,6 +115,9 @@ class Autoencoder(Training):
     contraction: Weight = 0.0
     """Weight of the squared norm of the encoder's Jacobian (Rifai et al. 2011), divided by the number of
     values in an example."""
+    texture: Weight = 0.0
+    """Weight of the error in how strong each frequency is in each neighbourhood of an image, which keeps
+    reconstructions and samples from being blurred (see `aegan.texture`)."""
     validate_every: PositiveInt | None = None
     """Steps between evaluations of the validation loss. None: as many as give 10 to 50 evaluations,
     fewer where they would take more than a hundredth of the training."""

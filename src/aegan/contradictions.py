@@ -160,6 +160,11 @@ def _of_the_autoencoder(config: Config) -> Iterator[Contradiction]:
             "the code of `kind: variational` is kept near N(0, I) and must be able to be negative;"
             " use `linear`",
         )
+    if section.texture and config.data.kind != "image":
+        yield Contradiction(
+            ("autoencoder.texture", "data.kind"),
+            f"is of images, and the data is {config.data.kind}; leave it out",
+        )
     if section.contraction and section.normalization == "batch":
         yield Contradiction(
             ("autoencoder.normalization", "autoencoder.contraction"),

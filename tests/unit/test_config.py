@@ -496,6 +496,10 @@ def test_the_digest_of_sections_changes_with_those_only() -> None:
             "autoencoder.normalization: `batch` mixes the samples of a batch, so a penalty on",
         ),
         (
+            {"autoencoder": {"texture": 1}, "data": {"source": "x", "kind": "tabular"}},
+            "autoencoder.texture: is of images, and the data is tabular",
+        ),
+        (
             {"gan": {"objective": "hinge", "draws_per_sample": 2}},
             "gan.draws_per_sample: weighs draws by the ratio of densities, which the logit of `hinge`",
         ),

@@ -67,14 +67,16 @@ def test_what_is_not_finite_from_the_start_is_told() -> None:
 
 
 def test_all_of_an_autoencoders_losses_are_told() -> None:
-    x = np.random.default_rng(0).random((60, 5), np.float32)
-    config = validate(tiny(autoencoder=FULL | {"hidden": [4]}, data=DATA), "test")
-    learner = AutoencoderLearner(config, (5,), x[:9])
+    x = np.random.default_rng(0).random((60, 8, 8, 1), np.float32)
+    section = FULL | {"hidden": [4], "texture": 0.5}
+    config = validate(tiny(autoencoder=section), "test")
+    learner = AutoencoderLearner(config, (8, 8, 1), x[:9])
     program = FullBatch(learner, x, plan(config), streamed=False)
     _, totals = program.run(0, 1, [0.0] * len(program.names))
     told = dict(zip(program.names, totals, strict=True))
-    assert set(told) == {"gradient_norm", "learning_rate", "loss", "reconstruction", "sparsity"}
-    assert told["loss"] == pytest.approx(told["reconstruction"] + told["sparsity"])
+    terms = {"reconstruction", "sparsity", "texture"}
+    assert set(told) == {"gradient_norm", "learning_rate", "loss"} | terms
+    assert told["loss"] == pytest.approx(sum(told[name] for name in terms))
 
 
 def test_when_nothing_is_finite_it_is_told_what_would_help(tmp_path: Path) -> None:
