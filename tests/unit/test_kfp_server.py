@@ -142,6 +142,10 @@ def test_names_are_unique_and_uploads_bounded(
     assert send(kfp_server, "POST", "/experiments", {"display_name": "Default"})[0] == 409
     assert send(kfp_server, "POST", "/pipelines", {"display_name": "empty"})[0] == 200
     assert send(kfp_server, "POST", "/pipelines", {"display_name": "empty"})[0] == 409
+    for name in ("a-", "-a", "A", "20300101T000000"):  # no names of Kubernetes objects
+        assert send(kfp_server, "POST", "/pipelines", {"display_name": name})[0] == 400
+        version = lambda: client.upload_pipeline_version(package, name, pipeline.pipeline_id)  # noqa: B023, E731
+        assert refused(version) == 400
 
 
 @pytest.mark.parametrize(
