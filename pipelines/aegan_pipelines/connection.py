@@ -99,6 +99,9 @@ def check_server(api: Api) -> Server:
 
     Raises:
         ClusterError: it cannot be reached, does not know us, or is too old; says which.
+
+    The user interface (ml-pipeline-ui) passes everything on but this: it answers itself, in words of its
+    own, also while the API server behind it does not.
     """
     speaks_v2 = True
     try:
@@ -115,7 +118,14 @@ def check_server(api: Api) -> Server:
                 " address of the API or of the user interface (often …/pipeline)",
                 404,
             ) from None
-    version = api.credentials.redact(str(health.get("tag_name") or ""))
+    if health.get("apiServerReady") is False:
+        raise ClusterError(
+            f"cannot reach Kubeflow Pipelines at {api.host}: the user interface answers, the API server"
+            " behind it does not. Try again later, or look at the logs of the deployment ml-pipeline",
+            503,
+        )
+    tag = health.get("tag_name") or health.get("apiServerTagName") or ""
+    version = api.credentials.redact(str(tag))
     version = version.removeprefix("unknown")
     if not speaks_v2 or _numbers(version) < OLDEST_SERVER:
         raise ClusterError(
@@ -123,7 +133,7 @@ def check_server(api: Api) -> Server:
             " 2.17). Have the cluster upgraded, or use another --host",
             404,
         )
-    return Server(version, health.get("multi_user"))
+    return Server(version, health.get("multi_user", health.get("apiServerMultiUser")))
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -14,9 +14,14 @@ LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 
 
 class Pipelines:
-    """What /pipelines holds. Versions are immutable: nothing here changes one."""
+    """What /pipelines holds. Versions are immutable: nothing here changes one.
+
+    Attributes:
+        may_upload: whether uploads are allowed, as not to who may only look.
+    """
 
     def __init__(self) -> None:
+        self.may_upload = True
         self.items: dict[str, Json] = {}
         self.versions: dict[str, Json] = {}
 

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from aegan.errors import AeganError, ConfigError
 from tests.conftest import context_file
-from tests.kfp_server import KfpServer
+from tests.kfp_server import KfpServer, uploads
 from tests.loopback import Loopback
 
 SECRET = "s3cret-token-of-a-person"
@@ -340,6 +340,41 @@ def test_servers_that_are_too_old_or_none_are_told_apart(kfp_server: KfpServer) 
     for tag in ("unknown", "2.5.0", "master"):
         kfp_server.tag = tag
         check_server(api_of(kfp_server))
+
+
+def test_the_user_interface_tells_of_the_server_behind_it(kfp_server: KfpServer) -> None:
+    kfp_server.through_ui = True
+    server = check_server(api_of(kfp_server))
+    assert (server.version, server.multi_user) == ("2.17.0", False)
+    kfp_server.tag = "1.8.5"
+    with pytest.raises(ClusterError, match=r"runs Kubeflow Pipelines 1.8.5: expected 2.0 or newer"):
+        check_server(api_of(kfp_server))
+    kfp_server.ready = False
+    with pytest.raises(
+        ClusterError, match="cannot reach .*the API server behind it does not"
+    ) as it:
+        check_server(api_of(kfp_server))
+    assert it.value.status == 503
+
+
+def upload(server: KfpServer) -> None:
+    api = api_of(server)
+    identity = cluster.ensure_pipeline(api, "mine", "")
+    cluster.ensure_version(api, identity, "v1", b"no package")
+
+
+def test_who_may_not_upload_is_told_of_the_role_whatever_the_status(
+    kfp_server: KfpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ClusterError, match="refused POST .*: HTTP 400") as caught:
+        upload(kfp_server)  # which is allowed, but no package
+    assert (caught.value.status, "role" in str(caught.value)) == (400, False)
+    kfp_server.pipelines.may_upload = False
+    for denial in (uploads.DENIED, uploads.DENIED_NEWER):
+        monkeypatch.setattr(uploads, "DENIED", denial)
+        with pytest.raises(ClusterError, match="HTTP 400 .*role kubeflow-edit") as caught:
+            upload(kfp_server)
+        assert caught.value.status == 403
 
 
 def test_a_namespace_that_is_denied_is_said(kfp_server: KfpServer) -> None:

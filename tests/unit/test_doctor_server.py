@@ -210,6 +210,19 @@ def test_releases(tag: str | None, status: str, text: str, kfp_server: KfpServer
     assert len(checks) == (1 if tag is None else 3)
 
 
+def test_the_user_interface_tells_of_the_server_behind_it(kfp_server: KfpServer) -> None:
+    kfp_server.through_ui, kfp_server.multi_user = True, True
+    checks = look(host=kfp_server.url, namespace="team")
+    assert [item.text for item in checks[:2]] == [
+        f"{kfp_server.url}, multi-user",
+        "v2beta1, release 2.17.0",
+    ]
+    kfp_server.ready = False
+    (down,) = look(host=kfp_server.url, namespace="team")
+    assert down.status == "fail"
+    assert "the user interface answers, the API server behind it does not" in down.text
+
+
 def test_a_page_is_no_api_and_a_token_is_not_carried_to_where_a_redirect_leads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
