@@ -21,6 +21,7 @@ from tests.kfp_server.runs import Runs
 from tests.kfp_server.uploads import upload_pipeline, upload_version
 
 PREFIX = "/apis/v2beta1"
+COOKIES = ("oauth2_proxy_kubeflow", "authservice_session")  # of kubeflow/manifests: new, old
 
 
 @dataclass
@@ -42,7 +43,7 @@ class KfpServer:
     """A running double.
 
     Attributes:
-        token: demanded as bearer token or as the cookie `authservice_session`, if any.
+        token: demanded as bearer token or as one of the cookies of Kubeflow's logins, if any.
         gateway: whether something in front (Dex, IAP, Istio) demands it for every path; if not, this
             is the service ml-pipeline itself, as pods reach it.
         denied: namespaces that nobody may use.
@@ -145,7 +146,8 @@ class KfpServer:
         if self.token is None or nobody:
             return
         bearer = headers.get("authorization") == f"Bearer {self.token}"
-        cookie = f"authservice_session={self.token}" in headers.get("cookie", "")
+        cookies = headers.get("cookie", "").split("; ")
+        cookie = any(f"{name}={self.token}" in cookies for name in COOKIES)
         if not bearer and not (cookie and self.gateway):
             raise ApiError(401, "Request header error: there is no user identity header.")
 

@@ -232,10 +232,12 @@ def test_only_a_time_to_wait_is_waited(asked: str, pause: float) -> None:
 
 
 def test_secrets_are_in_no_representation() -> None:
-    credentials = Credentials(token=SECRET, cookie=f"authservice_session={SECRET}")
+    credentials = Credentials(token=SECRET, cookie=f"oauth2_proxy_kubeflow={SECRET}")
     context = Context(token=SECRET, cookie=SECRET)
     assert SECRET not in repr(credentials) + repr(context) + credentials.describe()
     assert credentials.redact(f"it was {SECRET}.") == "it was ***."
+    several = Credentials(cookie="a_0=first; a_1=second")
+    assert several.redact("first and second") == "*** and ***"
 
 
 @pytest.mark.parametrize("way", ["token", "token_file", "cookie", "cookie_file"])
@@ -243,11 +245,37 @@ def test_each_way_to_say_who_we_are_is_accepted(
     kfp_server: KfpServer, way: str, tmp_path: Path
 ) -> None:
     kfp_server.token = SECRET
-    (tmp_path / "file").write_text(f"{SECRET}\n")
-    value = str(tmp_path / "file") if way.endswith("_file") else SECRET
-    if way == "cookie":
-        value = f"authservice_session={SECRET}"
-    check_server(connect(Context(host=kfp_server.url, **{way: value})))
+    names = ("oauth2_proxy_kubeflow=", "authservice_session=") if "cookie" in way else ("",)
+    for name in names:
+        (tmp_path / "file").write_text(f"{name}{SECRET}\n")
+        value = str(tmp_path / "file") if way.endswith("_file") else f"{name}{SECRET}"
+        check_server(connect(Context(host=kfp_server.url, **{way: value})))
+
+
+@pytest.mark.parametrize("way", ["cookie", "cookie_file"])
+@pytest.mark.parametrize(
+    "bare", ["{}", "{}=", "{}==", "{}==|1700000000|x=", "{}|17|x=", "={}", "a={}; {}", "a={} {}"]
+)
+def test_a_cookie_without_a_name_is_refused_and_not_shown(
+    bare: str, way: str, tmp_path: Path
+) -> None:
+    text = bare.replace("{}", SECRET)
+    (tmp_path / "file").write_text(f"{text}\n")
+    value = str(tmp_path / "file") if way == "cookie_file" else text
+    with pytest.raises(ConfigError, match="expected name=value.*oauth2_proxy_kubeflow") as caught:
+        connect(Context(host="https://x", **{way: value}))
+    assert SECRET not in str(caught.value)
+    assert (str(tmp_path) if way == "cookie_file" else "AEGAN_COOKIE") in str(caught.value)
+
+
+def test_several_cookies_are_sent_as_one_header(kfp_server: KfpServer) -> None:
+    kfp_server.token = "MTIz|1700000000|c2ln="
+    cookie = f"other=1;oauth2_proxy_kubeflow={kfp_server.token};"
+    api = connect(Context(host=kfp_server.url, cookie=cookie))
+    assert api.credentials.headers() == {
+        "Cookie": f"other=1; oauth2_proxy_kubeflow={kfp_server.token}"
+    }
+    assert check_server(api).version == "2.17.0"
 
 
 def test_a_rotated_token_file_is_read_again(kfp_server: KfpServer, tmp_path: Path) -> None:

@@ -86,7 +86,9 @@ def test_each_way_to_say_who_we_are_is_taken(
     named = way.removeprefix("context: ")
     value = str(file) if named.endswith(("file", "PATH")) else SECRET
     if way == "AEGAN_COOKIE":
-        value = f"authservice_session={SECRET}"
+        value = f"oauth2_proxy_kubeflow={SECRET}"
+    elif "cookie" in way:
+        file.write_text(f"authservice_session={SECRET}\n")
     if way.startswith("context"):
         context_file(f"{named}: {value}\n")
     elif way.isupper():
@@ -135,7 +137,7 @@ def test_a_pods_token_is_reviewed_where_no_gateway_asks_for_it(
     assert statuses(checks) == ["ok", "ok", "fail"]
     assert "HTTP 401" in checks[2].text
     assert "It got no credentials" in checks[2].text
-    monkeypatch.setenv("AEGAN_COOKIE", SECRET)
+    monkeypatch.setenv("AEGAN_COOKIE", f"oauth2_proxy_kubeflow={SECRET}")
     assert statuses(look(host=kfp_server.url, namespace="team")) == ["ok", "ok", "fail"]
     monkeypatch.setenv("AEGAN_TOKEN", SECRET)
     assert statuses(look(host=kfp_server.url, namespace="team")) == ["ok", "ok", "ok"]
