@@ -124,7 +124,7 @@ class KfpServer:
     def _noted(self, method: str, path: str, status: int, body: Json | None) -> tuple[int, Any]:
         self.journal.append((method, path, status))
         there = list(self.recurring.items.values())
-        self.enabled.append([r["display_name"] for r in there if r["status"] == "ENABLED"])
+        self.enabled.append([r["display_name"] for r in there if r.get("status") == "ENABLED"])
         return status, body
 
     def _check_namespace(self, method: str, path: str, query: dict[str, str], raw: bytes) -> None:

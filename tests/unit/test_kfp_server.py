@@ -99,7 +99,8 @@ def test_the_real_client_uploads_runs_and_reads_back(
     assert (tmp_path / "out").read_text() == "written"
     found = client.get_run(run.run_id)
     assert found.state == "SUCCEEDED"
-    assert [t.display_name for t in found.run_details.task_details] == ["write"]
+    names = {t.display_name for t in found.run_details.task_details}
+    assert {"root", "root-driver", "write", "write-driver", "executor"} < names
     assert [h.state for h in found.state_history] == ["PENDING", "RUNNING", "SUCCEEDED"]
 
 
