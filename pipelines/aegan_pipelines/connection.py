@@ -111,11 +111,11 @@ class Server:
 def check_server(api: Api) -> Server:
     """Reach the server and make sure that it speaks v2beta1.
 
-    Raises:
-        ClusterError: it cannot be reached, does not know us, or is too old; says which.
-
     The user interface (ml-pipeline-ui) passes everything on but this: it answers itself, in words of its
     own, also while the API server behind it does not.
+
+    Raises:
+        ClusterError: it cannot be reached, does not know us, or is too old; says which.
     """
     speaks_v2 = True
     try:
