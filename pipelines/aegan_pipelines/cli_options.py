@@ -23,7 +23,8 @@ _CONNECTION = (
     (
         "--cookie-file",
         "PATH",
-        "A file that holds Dex's session cookie (or AEGAN_COOKIE: the cookie).",
+        "A file that holds a session cookie: oauth2_proxy_kubeflow=VALUE, or authservice_session=VALUE"
+        " of an older Kubeflow (or AEGAN_COOKIE: the cookie).",
     ),
     ("--iap-client-id", "ID", "OAuth client of Google's Identity-Aware Proxy."),
 )

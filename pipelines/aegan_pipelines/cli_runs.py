@@ -33,16 +33,21 @@ def list_(limit: int, as_json: bool, **options: str | None) -> None:
     api, context = open_cluster(options)
     query = {"sort_by": "created_at desc", "namespace": context.namespace or ""}
     found = list(itertools.islice(cluster.pages(api, "/runs", "runs", **query), limit))
-    keys = ("run_id", "state", "created_at", "finished_at", "display_name")
-    rows = [{key: run.get(key) for key in keys} for run in found]
+    keys = ("run_id", "state", "created_at", "display_name")
+    rows = [
+        {key: run.get(key) for key in keys}
+        | {"finished_at": cluster.finished_at(run), "error": cluster.unreadable(run)}
+        for run in found
+    ]
     if as_json:
         print_json(rows)
         return
     if not rows:
         click.echo(f"no runs at {api.host}", err=True)
     for row in rows:
-        state, when = str(row["state"]), moment(row["created_at"])
-        click.echo(f"{row['run_id']}  {state:<10}{when}  {row['display_name']}")
+        state, when = row["state"] or "-", moment(row["created_at"])
+        told = f"error: {row['error']}" if row["error"] else row["display_name"]
+        click.echo(f"{row['run_id']}  {state:<10}{when}  {told}")
 
 
 @runs.command()

@@ -64,7 +64,7 @@ def apply(file: Path, dry_run: bool, prune: bool, as_json: bool, **options: str 
         if change.wanted and not change.wanted.schedule.paused and not row["next"]:
             click.echo(f"note: {change.name} fires no more: its times are past", err=True)
     if not as_json:
-        _print_rows([(row["action"], row["name"], row["next"]) for row in rows])
+        _print_rows([(row["action"], row["name"], _following(row["next"])) for row in rows])
     if dry_run:
         click.echo("nothing was changed (--dry-run)", err=True)
     else:
@@ -87,12 +87,15 @@ def _row(change: Any, now: datetime, prune: bool) -> dict[str, Any]:
     }
 
 
-def _print_rows(rows: list[tuple[str, str, list[str]]]) -> None:
-    """Lines of a word, a schedule's name and its next times."""
+def _print_rows(rows: list[tuple[str, str, str]]) -> None:
+    """Lines of a word, a schedule's name and what there is to say of it."""
     wide = width((name for _, name, _ in rows), 26)
-    for first, name, fires in rows:
-        following = f"next {', '.join(fires)}" if fires else ""
-        click.echo(f"{first:<10}{name:<{wide}}{following}".rstrip())
+    for first, name, text in rows:
+        click.echo(f"{first:<10}{name:<{wide}}{text}".rstrip())
+
+
+def _following(fires: list[str]) -> str:
+    return f"next {', '.join(fires)}" if fires else ""
 
 
 @schedule.command("list")
@@ -100,14 +103,15 @@ def _print_rows(rows: list[tuple[str, str, list[str]]]) -> None:
 @connection_options
 def list_(as_json: bool, **options: str | None) -> None:
     """List the cluster's schedules."""
-    from aegan_pipelines import scheduled
+    from aegan_pipelines import cluster, scheduled
 
     api, context = open_cluster(options)
     now = datetime.now(UTC)
     rows = [
         {
-            "name": item["display_name"],
+            "name": item.get("display_name"),
             "id": item["recurring_run_id"],
+            "error": cluster.unreadable(item),
             "active": item.get("status") == scheduled.ENABLED,
             "group": scheduled.group_of(item),
             "next": _next(item, now) if item.get("status") == scheduled.ENABLED else [],
@@ -120,7 +124,14 @@ def list_(as_json: bool, **options: str | None) -> None:
     if not rows:
         click.echo(f"no schedules at {api.host}", err=True)
     states = {True: "active", False: "paused"}
-    _print_rows([(states[row["active"]], row["name"], row["next"]) for row in rows])
+    _print_rows(
+        [
+            ("broken", row["id"], f"error: {row['error']}")
+            if row["error"]
+            else (states[row["active"]], row["name"], _following(row["next"]))
+            for row in rows
+        ]
+    )
 
 
 def _next(item: dict[str, Any], now: datetime) -> list[str]:

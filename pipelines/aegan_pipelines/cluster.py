@@ -112,13 +112,35 @@ def cancel_run(api: Api, run_id: str) -> str:
     return state_of(get_run(api, run_id))
 
 
+def finished_at(run: Json) -> str | None:
+    """When a run ended; of one that has not, the server tells the epoch."""
+    when = str(run.get("finished_at") or "")
+    return None if when.startswith("1970-01-01T00:00:00") else when or None
+
+
+def unreadable(item: Json) -> str | None:
+    """Why the server cannot tell what a run or a schedule is; it then gives ids and an error alone."""
+    if item.get("display_name"):
+        return None
+    return str((item.get("error") or {}).get("message") or "it has no name")
+
+
 def parameters(run: Json) -> dict[str, Any]:
     """The parameters a run was started with."""
     return dict((run.get("runtime_config") or {}).get("parameters") or {})
 
 
 def spec_of(api: Api, run: Json) -> Json:
-    """The PipelineSpec that a run executes, from itself or from its pipeline version."""
+    """The PipelineSpec that a run executes, from itself or from its pipeline version.
+
+    Raises:
+        ClusterError: the server cannot read the run.
+    """
+    if (reason := unreadable(run)) is not None:
+        raise ClusterError(
+            f"the server cannot read run {run.get('run_id')}: {reason}. Look at the logs of the"
+            " deployment ml-pipeline, or start another run"
+        )
     spec = run.get("pipeline_spec")
     if not spec:
         reference = run.get("pipeline_version_reference") or {}
@@ -129,10 +151,13 @@ def spec_of(api: Api, run: Json) -> Json:
 
 def effective_parameters(api: Api, run: Json) -> dict[str, Any]:
     """Parameters with the package's defaults for those not given: `config`, `root`, `fresh`."""
-    root = spec_of(api, run).get("root") or {}
-    declared = (root.get("inputDefinitions") or {}).get("parameters") or {}
-    defaults = {k: v["defaultValue"] for k, v in declared.items() if "defaultValue" in v}
-    return defaults | parameters(run)
+    return defaults(spec_of(api, run)) | parameters(run)
+
+
+def defaults(spec: Json) -> dict[str, Any]:
+    """The parameters of a package that have a default."""
+    declared = ((spec.get("root") or {}).get("inputDefinitions") or {}).get("parameters") or {}
+    return {k: v["defaultValue"] for k, v in declared.items() if "defaultValue" in v}
 
 
 def link(api: Api, run_id: str) -> str:

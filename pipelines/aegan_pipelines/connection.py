@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from aegan.errors import ConfigError
 from aegan_pipelines.context import (
+    COOKIE_VARIABLE,
     HOST_VARIABLE,
     NAMESPACE_VARIABLE,
     Context,
@@ -20,6 +22,8 @@ from aegan_pipelines.rest import ATTEMPTS, PREFIX, READ_SECONDS, Api
 
 POD_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 OLDEST_SERVER = (2, 0)
+# A name and a value. Encoded bytes without a name may end in `=`, or hold `=|` within.
+COOKIE = re.compile(r"[\w.-]{1,64}=[^\s=|]\S*", re.ASCII)
 
 
 def connect(context: Context, *, timeout: float = READ_SECONDS, attempts: int = ATTEMPTS) -> Api:
@@ -31,8 +35,8 @@ def connect(context: Context, *, timeout: float = READ_SECONDS, attempts: int = 
         attempts: how often a request is sent that fails in a way that may pass.
 
     Raises:
-        ConfigError: no host is known, it is no address or holds a password, or the cookie file or the
-            certificates cannot be read.
+        ConfigError: no host is known, it is no address or holds a password, the cookie file or the
+            certificates cannot be read, or the cookie has no name.
     """
     context = in_cluster(context)
     if not context.host:
@@ -54,21 +58,31 @@ def connect(context: Context, *, timeout: float = READ_SECONDS, attempts: int = 
     credentials = Credentials(
         token=context.token,
         token_file=context.token_file,
-        cookie=context.cookie or _read_cookie(context.cookie_file),
+        cookie=_cookie(context),
         iap_client_id=context.iap_client_id,
     )
     authority = _authority(context.ca_certificate)
     return Api(host, credentials, ca_certificate=authority, timeout=timeout, attempts=attempts)
 
 
-def _read_cookie(path: str | None) -> str | None:
-    if path is None:
+def _cookie(context: Context) -> str | None:
+    """The header Cookie: a name and a value, or several, with semicolons between them."""
+    text, path = context.cookie, context.cookie_file
+    if text is None and path is None:
         return None
-    try:
-        text = Path(path).expanduser().read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        raise ConfigError(f"cannot read the cookie file {path}") from None
-    return text if "=" in text else f"authservice_session={text}"
+    if text is None:
+        try:
+            text = Path(path or "").expanduser().read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise ConfigError(f"cannot read the cookie file {path}") from None
+    pairs = [pair.strip() for pair in text.split(";") if pair.strip()]
+    if not pairs or not all(COOKIE.fullmatch(pair) and pair.isascii() for pair in pairs):
+        where = f"{COOKIE_VARIABLE} or the context file" if context.cookie else path
+        raise ConfigError(  # without the text, which is a secret
+            f"the cookie of {where} has no name, or no value: expected name=value, as the browser holds"
+            " it, such as oauth2_proxy_kubeflow=… (authservice_session=… of an older Kubeflow)"
+        )
+    return "; ".join(pairs)
 
 
 def _authority(path: str | None) -> str | None:
@@ -97,6 +111,9 @@ class Server:
 def check_server(api: Api) -> Server:
     """Reach the server and make sure that it speaks v2beta1.
 
+    The user interface (ml-pipeline-ui) passes everything on but this: it answers itself, in words of its
+    own, also while the API server behind it does not.
+
     Raises:
         ClusterError: it cannot be reached, does not know us, or is too old; says which.
     """
@@ -115,7 +132,14 @@ def check_server(api: Api) -> Server:
                 " address of the API or of the user interface (often …/pipeline)",
                 404,
             ) from None
-    version = api.credentials.redact(str(health.get("tag_name") or ""))
+    if health.get("apiServerReady") is False:
+        raise ClusterError(
+            f"cannot reach Kubeflow Pipelines at {api.host}: the user interface answers, the API server"
+            " behind it does not. Try again later, or look at the logs of the deployment ml-pipeline",
+            503,
+        )
+    tag = health.get("tag_name") or health.get("apiServerTagName") or ""
+    version = api.credentials.redact(str(tag))
     version = version.removeprefix("unknown")
     if not speaks_v2 or _numbers(version) < OLDEST_SERVER:
         raise ClusterError(
@@ -123,7 +147,7 @@ def check_server(api: Api) -> Server:
             " 2.17). Have the cluster upgraded, or use another --host",
             404,
         )
-    return Server(version, health.get("multi_user"))
+    return Server(version, health.get("multi_user", health.get("apiServerMultiUser")))
 
 
 def _numbers(version: str) -> tuple[int, ...]:

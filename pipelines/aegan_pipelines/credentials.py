@@ -29,7 +29,7 @@ class Credentials:
         Args:
             token: a bearer token.
             token_file: path of a file with a bearer token.
-            cookie: value of the header Cookie, such as `authservice_session=…` of Dex.
+            cookie: the header Cookie, such as `oauth2_proxy_kubeflow=…`.
             iap_client_id: OAuth client of Google's Identity-Aware Proxy, for an ID token made from the
                 application default credentials.
         """
@@ -71,8 +71,8 @@ class Credentials:
 
     def redact(self, text: str) -> str:
         """A text without the secrets, should a server echo them."""
-        secrets = [self._token, self._fetched, self._cookie, (self._cookie or "").partition("=")[2]]
-        for secret in secrets:
+        cookies = [pair.partition("=")[2] for pair in (self._cookie or "").split("; ")]
+        for secret in (self._token, self._fetched, self._cookie, *cookies):
             if secret and len(secret) >= SHORTEST_SECRET:
                 text = text.replace(secret, "***")
         return text

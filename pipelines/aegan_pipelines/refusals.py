@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import urllib3
 
@@ -11,6 +12,8 @@ from aegan_pipelines.credentials import Credentials
 
 TRANSIENT = (429, 500, 502, 503, 504)
 MESSAGE_CHARACTERS = 400
+# Uploads do not pass the API's gateway: who may not upload is answered 400, in words that changed.
+UPLOADS, OF_RIGHTS = "/pipelines/upload", re.compile(r"authoriz|permission", re.IGNORECASE)
 
 
 class ClusterError(AeganError):
@@ -59,14 +62,16 @@ def refused(
             " or set AEGAN_TOKEN; a token that expired must be fetched anew",
             401,
         )
+    path = call.partition(" ")[2]
+    if status == 400 and path.startswith(UPLOADS) and OF_RIGHTS.search(said):
+        status = 403
     if status == 403:
         return ClusterError(
-            f"{host} does not allow this: HTTP 403{told}. Check --namespace, and ask for the"
+            f"{host} does not allow this: HTTP {answer.status}{told}. Check --namespace, and ask for the"
             " role kubeflow-edit in it",
             403,
         )
     if status == 404:
-        path = call.partition(" ")[2]
         return ClusterError(
             f"not found at {host}: {path}{told}. Check the name or id, and --namespace", 404
         )

@@ -8,14 +8,27 @@ from aegan.errors import AeganError
 from aegan.narration import duration, moment
 from aegan_pipelines import cluster
 from aegan_pipelines.following import details_of
-from aegan_pipelines.rest import Api
+from aegan_pipelines.rest import Api, Json
 from aegan_pipelines.summary import sweep_lines
+
+WORST_FIRST = (
+    "FAILED",
+    "CANCELED",
+    "CANCELING",
+    "RUNNING",
+    "PAUSED",
+    "PENDING",
+    "SUCCEEDED",
+    "SKIPPED",
+)
+DRIVER = "-driver"
 
 
 def run_facts(api: Api, run_id: str) -> dict[str, Any]:
     """Facts of a run; `record` is what its last step wrote, or None, `note` why it is missing."""
     run = cluster.get_run(api, run_id)
-    given = cluster.effective_parameters(api, run)
+    spec = cluster.spec_of(api, run)
+    given = cluster.defaults(spec) | cluster.parameters(run)
     notes: list[str] = []
     details = details_of(given, run_id, lambda _stage, _event, text: notes.append(text))
     record = None
@@ -23,17 +36,48 @@ def run_facts(api: Api, run_id: str) -> dict[str, Any]:
         record = details.record(wait=False, sleep=lambda _: None)
     except (AeganError, ValueError) as error:
         notes.append(str(error))
-    tasks = (run.get("run_details") or {}).get("task_details") or []
-    keys = ("run_id", "display_name", "state", "created_at", "finished_at", "recurring_run_id")
+    keys = ("run_id", "display_name", "state", "created_at", "recurring_run_id")
     return {
         **{key: run.get(key) for key in keys},
+        "finished_at": cluster.finished_at(run),
         "error": (run.get("error") or {}).get("message"),
         "link": cluster.link(api, run_id),
         "root": given.get("root"),
-        "tasks": [{"name": t.get("display_name"), "state": t.get("state")} for t in tasks],
+        "tasks": [{"name": name, "state": state} for name, state in steps(run, spec).items()],
         "record": record,
         "note": next((note for note in notes if note.startswith("no details")), None),
     }
+
+
+def steps(run: Json, spec: Json) -> dict[str, str]:
+    """The states of the steps that have begun, in the order in which they did.
+
+    What the server calls a task is a node of the workflow: a step's own, which sums up its attempts,
+    those of its pods, all called `executor`, and its driver, which counts only where it failed, since
+    the step then has no state. Steps of one name, as in a loop, are told as one: the worst.
+    """
+    titles = _titles(spec)
+    found: dict[str, list[str]] = {}
+    nodes = (run.get("run_details") or {}).get("task_details") or []
+    for node in sorted(nodes, key=lambda node: str(node.get("start_time"))):
+        name, state = str(node.get("display_name")), str(node.get("state"))
+        if state == "FAILED" and name not in titles:
+            name = name.removesuffix(DRIVER)
+        if name in titles and state in WORST_FIRST:
+            found.setdefault(titles[name], []).append(state)
+    return {title: min(states, key=WORST_FIRST.index) for title, states in found.items()}
+
+
+def _titles(spec: Json) -> dict[str, str]:
+    """The names that people know steps by, by the names of their nodes; groups of steps are none."""
+    components = spec.get("components") or {}
+    titles = {}
+    for component in (spec.get("root") or {}, *components.values()):
+        for name, task in ((component.get("dag") or {}).get("tasks") or {}).items():
+            of = components.get((task.get("componentRef") or {}).get("name")) or {}
+            if "executorLabel" in of:
+                titles[name] = str((task.get("taskInfo") or {}).get("name") or name)
+    return titles
 
 
 def describe_run(facts: dict[str, Any]) -> str:

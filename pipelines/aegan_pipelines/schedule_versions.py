@@ -87,7 +87,8 @@ def make_newest(api: Api, pipeline_id: str, digest: str, package: bytes) -> None
             time.sleep(TIE_SECONDS)
         name, path = digest, f"/pipelines/{pipeline_id}/versions"
         if cluster.find(api, path, "pipeline_versions", name) is not None:
-            name = f"{digest}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:4]}"
+            # Lower case: a server that keeps versions in Kubernetes gives its objects this name.
+            name = f"{digest}-{datetime.now(UTC):%Y%m%dt%H%M%S}-{uuid.uuid4().hex[:4]}"
         cluster.ensure_version(api, pipeline_id, name, package)
     if not is_newest(api, pipeline_id, digest):
         raise ClusterError(

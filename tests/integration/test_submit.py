@@ -139,6 +139,8 @@ def test_a_failed_run_exits_with_1_shows_its_retry_and_can_be_resumed(
     run_id = done.stderr.split("aegan runs resume ")[1].split("`")[0]
     shown = json.loads(cli(server, place, "runs", "show", run_id, "--json").stdout)
     assert (shown["state"], shown["record"]["status"]) == ("FAILED", "failed")
+    steps = [(task["name"], task["state"]) for task in shown["tasks"]]
+    assert steps == [("normalize", "FAILED"), ("record", "SUCCEEDED")]
     assert "no data at" in cli(server, place, "runs", "logs", run_id).stdout
     resumed = cli(server, place, "runs", "resume", run_id, "--follow")
     assert (resumed.returncode, "no data at /nowhere/data.npy" in resumed.stderr) == (1, True)

@@ -213,6 +213,8 @@ def test_a_sweep_on_a_cluster_follows_its_trials_and_publishes(
         shown = run(tmp_path, server, emulator, "runs", "show", run_id)
         assert "failed" in shown
         assert "outcome   published" in shown
+        assert "step      train_gan: SUCCEEDED" in shown  # of both trials, and no other node
+        assert shown.count("step  ") == 7
         assert "train_gan#1" in run(tmp_path, server, emulator, "runs", "logs", run_id)
         failed = sweep(tmp_path, "--grid", f"gan.batch_size={TOO_LARGE}", *cluster, **more)
         assert failed.returncode == 1

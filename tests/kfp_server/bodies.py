@@ -15,6 +15,9 @@ Json = dict[str, Any]
 # google.rpc.Code by HTTP status, as in grpc-gateway's table.
 CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 6, 412: 9, 429: 8, 500: 13, 501: 12, 503: 14}
 
+# The time of what has not happened yet: protobuf's Timestamp of no seconds, which is always sent.
+EPOCH = "1970-01-01T00:00:00Z"
+
 
 class ApiError(Exception):
     """An answer that is not 2xx."""
@@ -42,6 +45,12 @@ def not_found(kind: str, identity: str) -> ApiError:
 def already_exists(message: str) -> ApiError:
     """util.NewAlreadyExistError: AlreadyExists, 409."""
     return ApiError(409, f"Already exist error: {message}")
+
+
+def unconverted(reason: str) -> Json:
+    """What is sent, beside its ids, of a thing that the server keeps but cannot convert."""
+    message = f"Failed to convert internal representation to its API counterpart: {reason}"
+    return {"error": {"code": 3, "message": message, "details": []}}
 
 
 class _Response:

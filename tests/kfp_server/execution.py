@@ -22,7 +22,7 @@ from tests.kfp_server.specs import pipeline_spec
 DRIVER = Path(__file__).with_name("driver.py")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 TASK = re.compile(
-    r"(?:Executing task|Task) '?(?P<name>[\w-]+)'?(?: finished with status (?P<end>\w+))?"
+    r"(?:Executing task|Task) '?(?P<name>[\w-]+)'?(?:$| finished with status (?P<end>\w+))"
 )
 STATES = {"SUCCESS": "SUCCEEDED", "FAILURE": "FAILED", None: "RUNNING"}
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import re
+
 from tests.kfp_server import specs
 from tests.kfp_server.bodies import Json, already_exists, invalid, new_id, not_found, now, parse
 from tests.kfp_server.listing import page
 
 MAX_NAME = 128  # validation/length.go: Pipeline.Name
 MAX_VERSION_NAME = 127  # validation/length.go: PipelineVersion.Name
+LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 
 
 class Pipelines:
-    """What /pipelines holds. Versions are immutable: nothing here changes one."""
+    """What /pipelines holds. Versions are immutable: nothing here changes one.
+
+    Attributes:
+        may_upload: whether uploads are allowed, as not to who may only look.
+    """
 
     def __init__(self) -> None:
+        self.may_upload = True
         self.items: dict[str, Json] = {}
         self.versions: dict[str, Json] = {}
 
@@ -35,6 +43,7 @@ class Pipelines:
             raise invalid("The pipeline's name cannot be empty or contain only whitespace")
         if len(name) > MAX_NAME:
             raise invalid(f"Pipeline.Name length cannot exceed {MAX_NAME}")
+        _check_object_name(name)
         if any(item["name"] == name for item in self.items.values()):  # unique (name, namespace)
             raise already_exists(f"The pipeline name {name} already exists.")
         identity = new_id()
@@ -52,6 +61,7 @@ class Pipelines:
     ) -> Json:
         if len(name) > MAX_VERSION_NAME:
             raise invalid(f"PipelineVersion.Name length cannot exceed {MAX_VERSION_NAME}")
+        _check_object_name(name)
         spec = specs.read_package(content)
         if identity not in self.items:
             raise invalid("Failed to create a pipeline version")  # namespace lookup fails: 400
@@ -136,3 +146,15 @@ class Pipelines:
         if not versions:
             raise not_found("PipelineVersion", f"(newest of {identity})")
         return max(versions, key=lambda version: str(version["created_at"])[:19])
+
+
+def _check_object_name(name: str) -> None:
+    """Of a server that keeps pipelines and versions as Kubernetes objects (crd/kubernetes/v2beta1).
+
+    The name is then metadata.name, which must be a DNS-1123 subdomain.
+    """
+    if not re.fullmatch(rf"{LABEL}(\.{LABEL})*", name):
+        raise invalid(
+            f"metadata.name: Invalid value: {name!r}: a lowercase RFC 1123 subdomain must consist of"
+            " lower case alphanumeric characters, '-' or '.', and must start and end with one"
+        )

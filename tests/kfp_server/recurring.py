@@ -6,7 +6,7 @@ import copy
 import re
 
 from tests.kfp_server import specs
-from tests.kfp_server.bodies import Json, invalid, new_id, not_found, now, parse
+from tests.kfp_server.bodies import Json, invalid, new_id, not_found, now, parse, unconverted
 from tests.kfp_server.experiments import Experiments
 from tests.kfp_server.listing import page
 from tests.kfp_server.runs import FINAL, Runs
@@ -47,6 +47,11 @@ class RecurringRuns:
         self.items[item["recurring_run_id"]] = item
         return item
 
+    def spoil(self, identity: str) -> None:
+        """Let it be one that cannot be converted: its id is left (api_converter.go)."""
+        error = unconverted("Runtime config was not parsed correctly")
+        self.items[identity] = {"recurring_run_id": identity} | error
+
     def get(self, identity: str) -> Json:
         if identity not in self.items:
             raise not_found("Job", identity)
@@ -54,7 +59,7 @@ class RecurringRuns:
 
     def list(self, query: dict[str, str]) -> Json:
         experiment = query.get("experiment_id")
-        there = (r for r in self.items.values() if experiment in (None, "", r["experiment_id"]))
+        there = (r for r in self.items.values() if experiment in (None, "", r.get("experiment_id")))
         return page(there, query, "recurringRuns")
 
     def set_enabled(self, identity: str, enabled: bool) -> Json:

@@ -6,10 +6,20 @@ import copy
 import threading
 
 from tests.kfp_server import specs
-from tests.kfp_server.bodies import Json, invalid, new_id, not_found, now, parse
+from tests.kfp_server.bodies import (
+    EPOCH,
+    Json,
+    invalid,
+    new_id,
+    not_found,
+    now,
+    parse,
+    unconverted,
+)
 from tests.kfp_server.execution import Execution
 from tests.kfp_server.experiments import Experiments
 from tests.kfp_server.listing import page
+from tests.kfp_server.nodes import task_details
 from tests.kfp_server.pipelines import Pipelines
 
 FINAL = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
@@ -75,8 +85,8 @@ class Runs:
         self.set_state(run, "RUNNING")
 
         def changed() -> None:
-            tasks = [copy.deepcopy(task) for task in execution.tasks.values()]
-            run["run_details"] = {"task_details": tasks}
+            steps = [copy.deepcopy(task) for task in execution.tasks.values()]
+            run["run_details"] = {"task_details": task_details(run, steps)}
 
         def follow() -> None:
             succeeded = execution.wait(changed)
@@ -92,10 +102,13 @@ class Runs:
     def set_state(self, run: Json, state: str) -> None:
         run["state"] = state
         run["state_history"] = [*run["state_history"], {"update_time": now(), "state": state}]
-        if state in FINAL:
-            run["finished_at"] = now()
-        else:
-            run.pop("finished_at", None)
+        # api_converter.go, toApiRun: also sent of a run that has not finished.
+        run["finished_at"] = now() if state in FINAL else EPOCH
+
+    def spoil(self, identity: str) -> None:
+        """Let it be one that cannot be converted: its ids are left (api_converter.go, toApiRun)."""
+        kept = {key: self.items[identity][key] for key in ("run_id", "experiment_id")}
+        self.items[identity] = kept | unconverted("Failed to parse runtime config")
 
     def get(self, identity: str) -> Json:
         if identity not in self.items:

@@ -14,12 +14,14 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tests.kfp_server.bodies import ApiError, Json
 from tests.kfp_server.experiments import Experiments
+from tests.kfp_server.health import health
 from tests.kfp_server.pipelines import Pipelines
 from tests.kfp_server.recurring import RecurringRuns
 from tests.kfp_server.runs import Runs
 from tests.kfp_server.uploads import upload_pipeline, upload_version
 
 PREFIX = "/apis/v2beta1"
+COOKIES = ("oauth2_proxy_kubeflow", "authservice_session")  # of kubeflow/manifests: new, old
 
 
 @dataclass
@@ -41,12 +43,14 @@ class KfpServer:
     """A running double.
 
     Attributes:
-        token: demanded as bearer token or as the cookie `authservice_session`, if any.
+        token: demanded as bearer token or as one of the cookies of Kubeflow's logins, if any.
         gateway: whether something in front (Dex, IAP, Istio) demands it for every path; if not, this
             is the service ml-pipeline itself, as pods reach it.
         denied: namespaces that nobody may use.
         multi_user: whether a namespace must be named.
         tag: of the server's release, shown by healthz; None for a 1.x server without v2beta1.
+        through_ui: whether this is the user interface, which passes calls on to the API server.
+        ready: whether that API server answers.
         faults: injected, first match first.
         journal: method, path and status of each call, in order.
         enabled: names of the enabled recurring runs after each call.
@@ -61,6 +65,7 @@ class KfpServer:
         self.denied: set[str] = set()
         self.multi_user = False
         self.tag: str | None = "2.17.0"
+        self.through_ui, self.ready = False, True
         self.faults: list[Fault] = []
         self.journal: list[tuple[str, str, int]] = []
         self.enabled: list[list[str]] = []
@@ -119,7 +124,7 @@ class KfpServer:
     def _noted(self, method: str, path: str, status: int, body: Json | None) -> tuple[int, Any]:
         self.journal.append((method, path, status))
         there = list(self.recurring.items.values())
-        self.enabled.append([r["display_name"] for r in there if r["status"] == "ENABLED"])
+        self.enabled.append([r["display_name"] for r in there if r.get("status") == "ENABLED"])
         return status, body
 
     def _check_namespace(self, method: str, path: str, query: dict[str, str], raw: bytes) -> None:
@@ -141,7 +146,8 @@ class KfpServer:
         if self.token is None or nobody:
             return
         bearer = headers.get("authorization") == f"Bearer {self.token}"
-        cookie = f"authservice_session={self.token}" in headers.get("cookie", "")
+        cookies = headers.get("cookie", "").split("; ")
+        cookie = any(f"{name}={self.token}" in cookies for name in COOKIES)
         if not bearer and not (cookie and self.gateway):
             raise ApiError(401, "Request header error: there is no user identity header.")
 
@@ -156,9 +162,11 @@ class KfpServer:
     def _dispatch(
         self, method: str, path: str, query: dict[str, str], headers: dict[str, str], raw: bytes
     ) -> Json:
+        if self.through_ui and not self.ready and not path.endswith("/healthz"):
+            raise ApiError(504, "Error occurred while trying to proxy")
         if self.tag is None:  # a 1.x server: gorilla/mux knows no such path
             if path == "/apis/v1beta1/healthz":
-                return {"commit_sha": "unknown", "tag_name": "1.8.5", "multi_user": False}
+                return self._health("1.8.5")
             raise ApiError(404, "Not Found")
         kind = headers.get("content-type", "")
         for verb, pattern, act in self._routes(query, kind, raw):
@@ -167,6 +175,9 @@ class KfpServer:
                 return act(*found.groups())
         raise ApiError(404, "Not Found")  # an update of a recurring run ends here: there is none
 
+    def _health(self, tag: str) -> Json:
+        return health(tag, self.multi_user, through_ui=self.through_ui, ready=self.ready)
+
     def _routes(
         self, query: dict[str, str], kind: str, raw: bytes
     ) -> list[tuple[str, str, Callable[..., Json]]]:
@@ -174,10 +185,8 @@ class KfpServer:
         cascade = query.get("cascade") in ("true", "True")
         policy = query.get("propagation_policy", "DELETE_PROPAGATION_POLICY_UNSPECIFIED")
         one = "/([^/:]+)"
-        # main.go, startHTTPProxy: written by hand, with more than the API's model of it has.
-        health = {"commit_sha": "unknown", "tag_name": self.tag, "multi_user": self.multi_user}
         return [
-            ("GET", "/healthz", lambda: health | {"pipeline_store": "database"}),
+            ("GET", "/healthz", lambda: self._health(str(self.tag))),
             ("POST", "/experiments", lambda: e.create(raw)),
             ("GET", "/experiments", lambda: e.list(query)),
             ("GET", f"/experiments{one}", e.get),

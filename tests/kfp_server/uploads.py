@@ -10,6 +10,9 @@ from tests.kfp_server.bodies import ApiError, Json, invalid
 from tests.kfp_server.pipelines import Pipelines
 
 PART = "uploadfile"  # pipeline_upload_server.go: FormFileKey
+# What canUploadVersionedPipeline says, up to 2.17 and after it, both as 400.
+DENIED = "Failed to create a pipeline version due to authorization error: Authorization Failure"
+DENIED_NEWER = "pipeline upload denied: permission to create pipelines in the namespace is required"
 
 
 class UploadError(ApiError):
@@ -22,6 +25,7 @@ class UploadError(ApiError):
 def upload_pipeline(pipelines: Pipelines, query: dict[str, str], kind: str, raw: bytes) -> Json:
     """POST /pipelines/upload: only `name` makes the name, the file's name in its absence."""
     filename, content = _file(kind, raw)
+    _authorize(pipelines)
     name = unquote_plus(query.get("name", "")) or query.get("display_name", "") or filename
     try:
         return pipelines.create(
@@ -34,6 +38,7 @@ def upload_pipeline(pipelines: Pipelines, query: dict[str, str], kind: str, raw:
 def upload_version(pipelines: Pipelines, query: dict[str, str], kind: str, raw: bytes) -> Json:
     """POST /pipelines/upload_version: `pipelineid` says of what."""
     filename, content = _file(kind, raw)
+    _authorize(pipelines)
     name = unquote_plus(query.get("name", "")) or query.get("display_name", "") or filename
     try:
         if not query.get("pipelineid"):
@@ -47,6 +52,12 @@ def upload_version(pipelines: Pipelines, query: dict[str, str], kind: str, raw: 
         )
     except ApiError as error:
         raise UploadError(error.status, error.message) from None
+
+
+def _authorize(pipelines: Pipelines) -> None:
+    """Who may not upload is answered 400, where the gateway says 403."""
+    if not pipelines.may_upload:
+        raise UploadError(400, DENIED)
 
 
 def _file(kind: str, raw: bytes) -> tuple[str, bytes]:

@@ -189,6 +189,10 @@ def test_an_unknown_metric_names_the_known_ones() -> None:
         ({"name": 3}, "name: input should be a valid string, received 3 (int)"),
         ({"name": "My Model"}, "name: expected lower-case letters, digits and hyphens"),
         ({"name": "model\n"}, "name: expected lower-case letters, digits and hyphens"),
+        (
+            {"name": "model-"},
+            "beginning with a letter, not ending with a hyphen, received 'model-'",
+        ),
         ({"seed": 2**31}, "seed: input should be less than 2147483648"),
         (
             {"publish": {"alias": "Champion"}},

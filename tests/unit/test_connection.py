@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from aegan.errors import AeganError, ConfigError
 from tests.conftest import context_file
-from tests.kfp_server import KfpServer
+from tests.kfp_server import KfpServer, uploads
 from tests.loopback import Loopback
 
 SECRET = "s3cret-token-of-a-person"
@@ -232,10 +232,12 @@ def test_only_a_time_to_wait_is_waited(asked: str, pause: float) -> None:
 
 
 def test_secrets_are_in_no_representation() -> None:
-    credentials = Credentials(token=SECRET, cookie=f"authservice_session={SECRET}")
+    credentials = Credentials(token=SECRET, cookie=f"oauth2_proxy_kubeflow={SECRET}")
     context = Context(token=SECRET, cookie=SECRET)
     assert SECRET not in repr(credentials) + repr(context) + credentials.describe()
     assert credentials.redact(f"it was {SECRET}.") == "it was ***."
+    several = Credentials(cookie="a_0=first; a_1=second")
+    assert several.redact("first and second") == "*** and ***"
 
 
 @pytest.mark.parametrize("way", ["token", "token_file", "cookie", "cookie_file"])
@@ -243,11 +245,37 @@ def test_each_way_to_say_who_we_are_is_accepted(
     kfp_server: KfpServer, way: str, tmp_path: Path
 ) -> None:
     kfp_server.token = SECRET
-    (tmp_path / "file").write_text(f"{SECRET}\n")
-    value = str(tmp_path / "file") if way.endswith("_file") else SECRET
-    if way == "cookie":
-        value = f"authservice_session={SECRET}"
-    check_server(connect(Context(host=kfp_server.url, **{way: value})))
+    names = ("oauth2_proxy_kubeflow=", "authservice_session=") if "cookie" in way else ("",)
+    for name in names:
+        (tmp_path / "file").write_text(f"{name}{SECRET}\n")
+        value = str(tmp_path / "file") if way.endswith("_file") else f"{name}{SECRET}"
+        check_server(connect(Context(host=kfp_server.url, **{way: value})))
+
+
+@pytest.mark.parametrize("way", ["cookie", "cookie_file"])
+@pytest.mark.parametrize(
+    "bare", ["{}", "{}=", "{}==", "{}==|1700000000|x=", "{}|17|x=", "={}", "a={}; {}", "a={} {}"]
+)
+def test_a_cookie_without_a_name_is_refused_and_not_shown(
+    bare: str, way: str, tmp_path: Path
+) -> None:
+    text = bare.replace("{}", SECRET)
+    (tmp_path / "file").write_text(f"{text}\n")
+    value = str(tmp_path / "file") if way == "cookie_file" else text
+    with pytest.raises(ConfigError, match="expected name=value.*oauth2_proxy_kubeflow") as caught:
+        connect(Context(host="https://x", **{way: value}))
+    assert SECRET not in str(caught.value)
+    assert (str(tmp_path) if way == "cookie_file" else "AEGAN_COOKIE") in str(caught.value)
+
+
+def test_several_cookies_are_sent_as_one_header(kfp_server: KfpServer) -> None:
+    kfp_server.token = "MTIz|1700000000|c2ln="
+    cookie = f"other=1;oauth2_proxy_kubeflow={kfp_server.token};"
+    api = connect(Context(host=kfp_server.url, cookie=cookie))
+    assert api.credentials.headers() == {
+        "Cookie": f"other=1; oauth2_proxy_kubeflow={kfp_server.token}"
+    }
+    assert check_server(api).version == "2.17.0"
 
 
 def test_a_rotated_token_file_is_read_again(kfp_server: KfpServer, tmp_path: Path) -> None:
@@ -340,6 +368,41 @@ def test_servers_that_are_too_old_or_none_are_told_apart(kfp_server: KfpServer) 
     for tag in ("unknown", "2.5.0", "master"):
         kfp_server.tag = tag
         check_server(api_of(kfp_server))
+
+
+def test_the_user_interface_tells_of_the_server_behind_it(kfp_server: KfpServer) -> None:
+    kfp_server.through_ui = True
+    server = check_server(api_of(kfp_server))
+    assert (server.version, server.multi_user) == ("2.17.0", False)
+    kfp_server.tag = "1.8.5"
+    with pytest.raises(ClusterError, match=r"runs Kubeflow Pipelines 1.8.5: expected 2.0 or newer"):
+        check_server(api_of(kfp_server))
+    kfp_server.ready = False
+    with pytest.raises(
+        ClusterError, match="cannot reach .*the API server behind it does not"
+    ) as it:
+        check_server(api_of(kfp_server))
+    assert it.value.status == 503
+
+
+def upload(server: KfpServer) -> None:
+    api = api_of(server)
+    identity = cluster.ensure_pipeline(api, "mine", "")
+    cluster.ensure_version(api, identity, "v1", b"no package")
+
+
+def test_who_may_not_upload_is_told_of_the_role_whatever_the_status(
+    kfp_server: KfpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ClusterError, match="refused POST .*: HTTP 400") as caught:
+        upload(kfp_server)  # which is allowed, but no package
+    assert (caught.value.status, "role" in str(caught.value)) == (400, False)
+    kfp_server.pipelines.may_upload = False
+    for denial in (uploads.DENIED, uploads.DENIED_NEWER):
+        monkeypatch.setattr(uploads, "DENIED", denial)
+        with pytest.raises(ClusterError, match="HTTP 400 .*role kubeflow-edit") as caught:
+            upload(kfp_server)
+        assert caught.value.status == 403
 
 
 def test_a_namespace_that_is_denied_is_said(kfp_server: KfpServer) -> None:

@@ -86,7 +86,9 @@ def test_each_way_to_say_who_we_are_is_taken(
     named = way.removeprefix("context: ")
     value = str(file) if named.endswith(("file", "PATH")) else SECRET
     if way == "AEGAN_COOKIE":
-        value = f"authservice_session={SECRET}"
+        value = f"oauth2_proxy_kubeflow={SECRET}"
+    elif "cookie" in way:
+        file.write_text(f"authservice_session={SECRET}\n")
     if way.startswith("context"):
         context_file(f"{named}: {value}\n")
     elif way.isupper():
@@ -135,7 +137,7 @@ def test_a_pods_token_is_reviewed_where_no_gateway_asks_for_it(
     assert statuses(checks) == ["ok", "ok", "fail"]
     assert "HTTP 401" in checks[2].text
     assert "It got no credentials" in checks[2].text
-    monkeypatch.setenv("AEGAN_COOKIE", SECRET)
+    monkeypatch.setenv("AEGAN_COOKIE", f"oauth2_proxy_kubeflow={SECRET}")
     assert statuses(look(host=kfp_server.url, namespace="team")) == ["ok", "ok", "fail"]
     monkeypatch.setenv("AEGAN_TOKEN", SECRET)
     assert statuses(look(host=kfp_server.url, namespace="team")) == ["ok", "ok", "ok"]
@@ -208,6 +210,19 @@ def test_releases(tag: str | None, status: str, text: str, kfp_server: KfpServer
     worst = checks[0] if tag is None else checks[1]
     assert (worst.status, text in worst.text) == (status, True)
     assert len(checks) == (1 if tag is None else 3)
+
+
+def test_the_user_interface_tells_of_the_server_behind_it(kfp_server: KfpServer) -> None:
+    kfp_server.through_ui, kfp_server.multi_user = True, True
+    checks = look(host=kfp_server.url, namespace="team")
+    assert [item.text for item in checks[:2]] == [
+        f"{kfp_server.url}, multi-user",
+        "v2beta1, release 2.17.0",
+    ]
+    kfp_server.ready = False
+    (down,) = look(host=kfp_server.url, namespace="team")
+    assert down.status == "fail"
+    assert "the user interface answers, the API server behind it does not" in down.text
 
 
 def test_a_page_is_no_api_and_a_token_is_not_carried_to_where_a_redirect_leads(

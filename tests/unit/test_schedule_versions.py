@@ -7,6 +7,7 @@ import json
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from re import fullmatch
 
 import pytest
 from aegan_pipelines import scheduled, submission
@@ -54,6 +55,8 @@ def test_what_runs_is_what_the_file_says_also_after_it_was_taken_back(
         calls = len(kfp_server.calls("POST|DELETE"))
         assert apply(kfp_server, path) == ["nothing", "nothing"]
         assert len(kfp_server.calls("POST|DELETE")) == calls
+    for version in kfp_server.pipelines.versions.values():
+        assert fullmatch(r"[0-9a-f]{16}(-\d{8}t\d{6}-[0-9a-f]{4})?", version["name"])
     assert list(kfp_server.recurring.items) == ids  # it follows without being made anew
     for seed in (9, 10, 9):
         path = write(tmp_path, kept | {"set": [f"seed={seed}"]}, new)

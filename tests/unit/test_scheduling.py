@@ -250,6 +250,21 @@ def test_the_commands(kfp_server: KfpServer, tmp_path: Path) -> None:
     assert (no_root.exit_code, "no root that pods can reach" in no_root.stderr) == (1, True)
 
 
+def test_a_schedule_that_the_server_cannot_read_is_listed_with_its_reason(
+    kfp_server: KfpServer, tmp_path: Path
+) -> None:
+    apply(kfp_server, write(tmp_path, {"name": "a"}, {"name": "b"}))
+    identity = next(iter(kfp_server.recurring.items))
+    kfp_server.recurring.spoil(identity)
+    lines = command(kfp_server, "list").stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [["broken", identity], ["active", "b"]]
+    assert "error: Failed to convert" in lines[0]
+    row = json.loads(command(kfp_server, "list", "--json").stdout)[0]
+    assert (row["name"], row["active"], "Failed to convert" in row["error"]) == (None, False, True)
+    assert command(kfp_server, "delete", "b").exit_code == 0
+    assert "there are: none" in command(kfp_server, "delete", "b").stderr
+
+
 def test_what_a_killed_application_left_is_not_made_active_twice(
     kfp_server: KfpServer, tmp_path: Path
 ) -> None:

@@ -35,5 +35,5 @@ def test_wrong_usage_exits_with_2(command: list[str], message: str) -> None:
 
 def test_names_of_schedules_keep_their_distance(capsys: pytest.CaptureFixture[str]) -> None:
     long = 63 * "a"
-    cli_schedule._print_rows([("active", long, ["soon"]), ("paused", "b", [])])
+    cli_schedule._print_rows([("active", long, "next soon"), ("paused", "b", "")])
     assert capsys.readouterr().out == f"active    {long}  next soon\npaused    b\n"
