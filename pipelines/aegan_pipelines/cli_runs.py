@@ -33,10 +33,11 @@ def list_(limit: int, as_json: bool, **options: str | None) -> None:
     api, context = open_cluster(options)
     query = {"sort_by": "created_at desc", "namespace": context.namespace or ""}
     found = list(itertools.islice(cluster.pages(api, "/runs", "runs", **query), limit))
-    keys = ("run_id", "state", "created_at", "display_name")
+    keys = ("run_id", "created_at", "display_name")
     rows = [
         {key: run.get(key) for key in keys}
-        | {"finished_at": cluster.finished_at(run), "error": cluster.unreadable(run)}
+        | {"state": cluster.state_of(run), "finished_at": cluster.finished_at(run)}
+        | {"error": cluster.unreadable(run)}
         for run in found
     ]
     if as_json:

@@ -94,7 +94,7 @@ def state_of(run: Json) -> str:
 
     A cancelled workflow fails, by a deadline that has passed, and the server keeps Argo's word.
     """
-    state = str(run.get("state"))
+    state = str(run.get("state") or "")
     before = {str(entry.get("state")) for entry in run.get("state_history") or []}
     return "CANCELED" if state == "FAILED" and "CANCELING" in before else state
 

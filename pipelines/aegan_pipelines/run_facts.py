@@ -36,9 +36,10 @@ def run_facts(api: Api, run_id: str) -> dict[str, Any]:
         record = details.record(wait=False, sleep=lambda _: None)
     except (AeganError, ValueError) as error:
         notes.append(str(error))
-    keys = ("run_id", "display_name", "state", "created_at", "recurring_run_id")
+    keys = ("run_id", "display_name", "created_at", "recurring_run_id")
     return {
         **{key: run.get(key) for key in keys},
+        "state": cluster.state_of(run),
         "finished_at": cluster.finished_at(run),
         "error": (run.get("error") or {}).get("message"),
         "link": cluster.link(api, run_id),

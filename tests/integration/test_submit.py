@@ -166,6 +166,7 @@ def test_a_cancelled_run_goes_on_as_a_new_one_with_its_parameters(
     cli(server, place, "runs", "cancel", other)
     listed = json.loads(cli(server, place, "runs", "list", "--json", "--limit", "2").stdout)
     assert [row["run_id"] for row in listed] == [other, run_id]
+    assert listed[1]["state"] == "CANCELED"
     assert other in cli(server, place, "runs", "list").stdout
     assert ended(server, other) == "FAILED"
 
