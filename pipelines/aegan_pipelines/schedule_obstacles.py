@@ -7,7 +7,7 @@ from datetime import datetime
 
 from aegan.errors import AeganError, ConfigError
 from aegan.narration import moment
-from aegan_pipelines import schedule_parameters, scheduled, scheduling
+from aegan_pipelines import cluster, schedule_parameters, scheduled, scheduling
 from aegan_pipelines.rest import Api, Json
 from aegan_pipelines.schedule_entries import Wanted, missing_version
 from aegan_pipelines.schedule_file import LATEST, PINNED
@@ -34,7 +34,7 @@ def obstacles(
     now: datetime,
 ) -> list[AeganError]:
     """All of them, in the order of the file."""
-    found: list[AeganError] = []
+    found: list[AeganError] = list(_unreadable(there))
     latest: dict[str, Wanted] = {}
     for change in changes:
         if (want := change.wanted) is None:
@@ -49,6 +49,16 @@ def obstacles(
             if other.digest != want.digest:
                 found.append(_two_latest(other, want))
     return found
+
+
+def _unreadable(there: list[Json]) -> Iterator[AeganError]:
+    """One that may be of this file: made again, there would be two."""
+    for item in there:
+        if (reason := cluster.unreadable(item)) is not None:
+            yield AeganError(
+                f"schedule {item['recurring_run_id']} cannot be read by the server ({reason}), so"
+                " nothing is known of it; delete it in Kubeflow's pages, then apply again"
+            )
 
 
 def _foreign(name: str, group: str, there: list[Json]) -> Iterator[AeganError]:

@@ -261,6 +261,10 @@ def test_a_schedule_that_the_server_cannot_read_is_listed_with_its_reason(
     assert "error: Failed to convert" in lines[0]
     row = json.loads(command(kfp_server, "list", "--json").stdout)[0]
     assert (row["name"], row["active"], "Failed to convert" in row["error"]) == (None, False, True)
+    # It may be of this file, and there would be two.
+    with pytest.raises(AeganError, match=f"schedule {identity} cannot be read by the server"):
+        apply(kfp_server, write(tmp_path, {"name": "a"}, {"name": "b"}))
+    assert len(kfp_server.recurring.items) == 2
     assert command(kfp_server, "delete", "b").exit_code == 0
     assert "there are: none" in command(kfp_server, "delete", "b").stderr
 
