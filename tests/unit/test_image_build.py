@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "docker" / "image.py"
+DOCKERFILE = SCRIPT.with_name("Dockerfile")
 
 
 @pytest.fixture
@@ -67,3 +69,19 @@ def test_only_what_reaches_an_index_goes_from_this_machine_into_the_build(
     image.write_machine_settings()
     assert (machine / "pip.conf").read_text() == "[global]\n"
     assert not (machine / "ca.crt").exists()
+
+
+def test_programs_find_the_driver_where_gke_mounts_it() -> None:
+    """Not in a path that the loader knows: without it, TensorFlow sees no GPU there."""
+    shipped = DOCKERFILE.read_text("utf-8").rpartition("\nFROM ")[2]
+    text = re.sub(r"\\\n\s*", "", shipped)
+    (line,) = re.findall(r"^ENV (.*)$", text, re.MULTILINE)
+    settings = dict(item.split("=", 1) for item in line.split())
+    assert settings["LD_LIBRARY_PATH"] == "/usr/local/nvidia/lib64"
+
+
+def test_the_overlay_with_gpus_says_which_flavour_its_steps_need(image: Any) -> None:
+    overlay = SCRIPT.parents[1] / "manifests" / "overlays" / "gke"
+    assert "preset: gke-" in (overlay / "config.yaml").read_text("utf-8")
+    suffix = image.image_name("gpu").removeprefix(image.image_name("cpu"))
+    assert f"`{suffix}`" in (overlay / "kustomization.yaml").read_text("utf-8")
