@@ -9,7 +9,6 @@ import aegan
 from aegan.errors import ConfigError, RegistryError
 from aegan.references import parse_reference
 
-USER = 65532
 SERVICE = (  # a label of its address
     r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?",
     "lower-case letters, digits and hyphens, beginning with a letter, not ending with a hyphen, 63 at"
@@ -97,21 +96,18 @@ def _predictor(served: dict[str, Any], account: str) -> dict[str, Any]:
         "scaleMetric": "concurrency",
         "scaleTarget": 8,
         "timeout": 60,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "fsGroup": USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
         "model": {
             **served,
             "resources": {
                 "requests": {"cpu": "1", "memory": "2Gi"},
                 "limits": {"cpu": "2", "memory": "4Gi"},
             },
+            # Here and not for the pod, where Knative allows none. As which user, the runtime knows.
             "securityContext": {
+                "runAsNonRoot": True,
                 "allowPrivilegeEscalation": False,
                 "capabilities": {"drop": ["ALL"]},
+                "seccompProfile": {"type": "RuntimeDefault"},
             },
         },
     }

@@ -7,7 +7,7 @@ import json
 import jsonschema
 import pytest
 
-from tests.kubernetes_objects import violations
+from tests.kubernetes_objects import serving_pod, violations
 from tests.unit.test_manifests import SCHEMAS, SERVING, build, pytestmark
 
 __all__ = ["pytestmark"]  # skips these tests, too, where there is no kubectl
@@ -22,8 +22,4 @@ def test_serving_is_valid_scales_and_serves_a_fixed_version(name: str) -> None:
     assert "/versions/" in predictor["model"]["storageUri"]
     assert predictor["model"]["storageUri"].endswith("/serving/autoencoder")
     assert predictor.get("canaryTrafficPercent") == (10 if name.endswith("canary") else None)
-    container = {"name": "model", "securityContext": predictor["model"]["securityContext"]}
-    assert (
-        violations({"containers": [container], "securityContext": predictor["securityContext"]})
-        == []
-    )
+    assert violations(serving_pod(predictor)) == []

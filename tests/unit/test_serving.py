@@ -13,7 +13,7 @@ from aegan_pipelines.cli import main
 from click.testing import CliRunner
 
 from aegan.registry import Registry
-from tests.kubernetes_objects import violations
+from tests.kubernetes_objects import serving_pod, violations
 
 SCHEMA = Path(__file__).parents[1] / "data" / "schemas" / "inference-service.json"
 
@@ -33,10 +33,7 @@ def printed(*arguments: str) -> dict[str, Any]:
     assert done.exit_code == 0, done.output
     tree = yaml.safe_load(done.stdout)
     jsonschema.validate(tree, json.loads(SCHEMA.read_text("utf-8")))
-    predictor = tree["spec"]["predictor"]
-    container = {"name": "model", "securityContext": predictor["model"]["securityContext"]}
-    pod = {"containers": [container], "securityContext": predictor["securityContext"]}
-    assert violations(pod) == []
+    assert violations(serving_pod(tree["spec"]["predictor"])) == []
     return tree
 
 
