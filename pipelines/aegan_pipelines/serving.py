@@ -9,6 +9,9 @@ import aegan
 from aegan.errors import ConfigError, RegistryError
 from aegan.references import parse_reference
 
+# TensorFlow reads SavedModels of its own and of older minor versions, so it is not older than what wrote
+# them. KServe puts it in place of its own runtime's image tag, 2.6.2, which is.
+TENSORFLOW_SERVING = "2.21.0"
 SERVICE = (  # a label of its address
     r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?",
     "lower-case letters, digits and hyphens, beginning with a letter, not ending with a hyphen, 63 at"
@@ -58,6 +61,7 @@ def inference_service(
     served: dict[str, Any] = {
         "modelFormat": {"name": "tensorflow"},
         "protocolVersion": "v1",
+        "runtimeVersion": TENSORFLOW_SERVING,
     }
     if runtime == "onnx":
         served = {
