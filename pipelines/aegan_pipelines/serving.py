@@ -97,6 +97,7 @@ def _predictor(served: dict[str, Any], account: str) -> dict[str, Any]:
         "automountServiceAccountToken": False,
         "minReplicas": 1,
         "maxReplicas": 4,
+        # Counted by Knative: KServe's standard mode, without it, knows only cpu and memory.
         "scaleMetric": "concurrency",
         "scaleTarget": 8,
         "timeout": 60,
