@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from tests.unit.test_manifests import build, pods, pytestmark
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_manifests import ROOT, build, find, pods, pytestmark, with_components
 
 __all__ = ["pytestmark"]  # skips these tests, too, where there is no kubectl
 
@@ -42,3 +47,21 @@ def test_workload_identity_reaches_every_account() -> None:
         if tree["kind"] == "ServiceAccount":
             account = tree["metadata"]["annotations"]["iam.gke.io/gcp-service-account"]
             assert account == "aegan@PROJECT.iam.gserviceaccount.com"
+
+
+def test_a_profile_gives_the_role_that_kubeflow_has(tmp_path: Path) -> None:
+    """Of kubeflow/pipelines, base/installs/multi-user/view-edit-cluster-roles.yaml."""
+    binding = find(with_components(tmp_path, "profile"), "RoleBinding", "aegan-pipeline-profile")
+    assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) == (
+        "ClusterRole",
+        "kubeflow-pipelines-edit",
+    )
+
+
+@pytest.mark.parametrize(
+    "path", ["manifests/components/workload-identity/kustomization.yaml", "docs/cluster.md"]
+)
+def test_it_is_said_for_every_account_how_it_may_act_as_googles(path: str) -> None:
+    told = re.findall(r"svc\.id\.goog\[NAMESPACE/([\w-]+)\]", (ROOT / path).read_text("utf-8"))
+    accounts = [t for t in build("overlays/gke") if t["kind"] == "ServiceAccount"]
+    assert sorted(told) == sorted(account["metadata"]["name"] for account in accounts)
