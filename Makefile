@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 ROOT ?= demo
 ARGS ?=
 FLAVOUR ?= cpu
+# The image to build on, by its digest; else what docker/Dockerfile names.
+BASE ?=
 KFP_CONFIG ?= digits
 # kserve replaces setuptools by an old one, so it gets an environment of its own.
 KSERVE := .venv-kserve
@@ -47,7 +49,7 @@ $(KSERVE)/.installed:
 	@touch $@
 
 image:
-	$(PYTHON) docker/image.py --flavour $(FLAVOUR)
+	$(PYTHON) docker/image.py --flavour $(FLAVOUR) $(if $(BASE),--base $(BASE))
 
 image-test: $(VENV)/.installed
 	AEGAN_TEST_IMAGE=$$($(BIN)/python docker/image.py --name) $(BIN)/python -m pytest tests/image $(ARGS)

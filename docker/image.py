@@ -53,17 +53,18 @@ def main() -> None:
     """Build one flavour; the settings of the machine are read anew each time."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--flavour", choices=FLAVOURS, default="cpu")
+    parser.add_argument("--base", help="the image to start from; default: the Dockerfile's")
     parser.add_argument("--name", action="store_true", help="print the image's name and do nothing")
     options = parser.parse_args()
-    flavour, name = options.flavour, image_name(options.flavour)
+    flavour, name, base = options.flavour, image_name(options.flavour), options.base or _base()
     if options.name:
         print(name)
         return
     write_machine_settings()
-    build(name, flavour)
+    build(name, flavour, base)
     sbom = ROOT / "build" / f"sbom-{flavour}.cdx.json"
     write_sbom(name, sbom)
-    print(f"built {name}\nwrote {sbom.relative_to(ROOT)}\n{describe_size(name)}")
+    print(f"built {name}\nwrote {sbom.relative_to(ROOT)}\n{describe_size(name, base)}")
 
 
 def version() -> str:
@@ -77,14 +78,14 @@ def image_name(flavour: str) -> str:
     return f"{NAME}:{version()}" + ("" if flavour == "cpu" else f"-{flavour}")
 
 
-def build(name: str, flavour: str) -> None:
-    """Run `docker build`."""
+def build(name: str, flavour: str, base: str) -> None:
+    """Run `docker build`; a base that is named by its digest is the same every time."""
     labels = {"VERSION": version(), "REVISION": _revision(), "SOURCE": _source()}
     arguments = [f"--build-arg={key}={value}" for key, value in labels.items()]
     # Docker knows these and keeps them out of the image.
     arguments += [f"--build-arg={key}" for key in PROXIES if os.environ.get(key)]
     command = ["docker", "build", "--network=host", "--file=docker/Dockerfile", f"--tag={name}"]
-    command += [f"--build-arg=FLAVOUR={flavour}", *arguments, "."]
+    command += [f"--build-arg=PYTHON={base}", f"--build-arg=FLAVOUR={flavour}", *arguments, "."]
     subprocess.run(command, check=True, cwd=ROOT, env=os.environ | {"DOCKER_BUILDKIT": "0"})
 
 
@@ -118,9 +119,9 @@ def write_sbom(name: str, path: Path) -> None:
         _output("docker", "rm", container)
 
 
-def describe_size(name: str) -> str:
+def describe_size(name: str, base_name: str) -> str:
     """Where the megabytes are."""
-    total, base = _size(name), _size(_base())
+    total, base = _size(name), _size(base_name)
     run = ["docker", "run", "--rm", "--network=none", name, "python", "-c", SIZES]
     sizes = sorted(json.loads(_output(*run)).items(), key=lambda item: -item[1])
     largest, others = sizes[:10], sizes[10:]

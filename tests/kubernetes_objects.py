@@ -77,6 +77,16 @@ def pod_specs(tree: Tree) -> Iterator[Tree]:
         yield tree["spec"]["template"]["spec"]
 
 
+def serving_pod(predictor: Tree) -> Tree:
+    """The pod that KServe makes; what is copied from there is the same for its storage initializer."""
+    container = {"name": "model", "securityContext": predictor["model"]["securityContext"]}
+    # Knative refuses most of what may be set for a pod (kubernetes.podspec-securitycontext is off).
+    assert "securityContext" not in predictor
+    # The runtimes know as which user their images run.
+    assert "runAsUser" not in container["securityContext"]
+    return {"containers": [container]}
+
+
 ALLOWED_VOLUMES = {
     "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected",
     "secret",

@@ -9,7 +9,9 @@ import aegan
 from aegan.errors import ConfigError, RegistryError
 from aegan.references import parse_reference
 
-USER = 65532
+# TensorFlow reads SavedModels of its own and of older minor versions, so it is not older than what wrote
+# them. KServe puts it in place of its own runtime's image tag, 2.6.2, which is.
+TENSORFLOW_SERVING = "2.21.0"
 SERVICE = (  # a label of its address
     r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?",
     "lower-case letters, digits and hyphens, beginning with a letter, not ending with a hyphen, 63 at"
@@ -59,6 +61,7 @@ def inference_service(
     served: dict[str, Any] = {
         "modelFormat": {"name": "tensorflow"},
         "protocolVersion": "v1",
+        "runtimeVersion": TENSORFLOW_SERVING,
     }
     if runtime == "onnx":
         served = {
@@ -94,24 +97,22 @@ def _predictor(served: dict[str, Any], account: str) -> dict[str, Any]:
         "automountServiceAccountToken": False,
         "minReplicas": 1,
         "maxReplicas": 4,
+        # Counted by Knative: KServe's standard mode, without it, knows only cpu and memory.
         "scaleMetric": "concurrency",
         "scaleTarget": 8,
         "timeout": 60,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "fsGroup": USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
         "model": {
             **served,
             "resources": {
                 "requests": {"cpu": "1", "memory": "2Gi"},
                 "limits": {"cpu": "2", "memory": "4Gi"},
             },
+            # Here and not for the pod, where Knative allows none. As which user, the runtime knows.
             "securityContext": {
+                "runAsNonRoot": True,
                 "allowPrivilegeEscalation": False,
                 "capabilities": {"drop": ["ALL"]},
+                "seccompProfile": {"type": "RuntimeDefault"},
             },
         },
     }
