@@ -64,7 +64,8 @@ def _gke(label: str, vertex: str, cpu: str, memory: str) -> Preset:
 
 
 PRESETS = {
-    "gke-l4": _gke("nvidia-l4", "NVIDIA_L4", "3", "12Gi"),
+    # Of a g2-standard-4's 16 GiB, GKE and its daemons keep about four.
+    "gke-l4": _gke("nvidia-l4", "NVIDIA_L4", "3", "10Gi"),
     "gke-a100": _gke("nvidia-tesla-a100", "NVIDIA_TESLA_A100", "10", "64Gi"),
     "gke-a100-80gb": _gke("nvidia-a100-80gb", "NVIDIA_A100_80GB", "10", "128Gi"),
     "gke-h100": _gke("nvidia-h100-80gb", "NVIDIA_H100_80GB", "20", "160Gi"),
