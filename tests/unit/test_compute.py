@@ -84,7 +84,7 @@ def test_what_is_set_comes_before_the_preset() -> None:
     }
     step = steps(explicit)["train_gan"]
     assert (step.accelerator_count, step.accelerator) == (2, "example.com/gpu")
-    assert (step.cpu, step.memory, step.shared_memory) == ("6", "12Gi", "4Gi")
+    assert (step.cpu, step.memory, step.shared_memory) == ("6", "10Gi", "4Gi")
     assert step.node_selector == explicit["node_selector"]
     assert step.tolerations == ()
 
