@@ -85,8 +85,18 @@ def create_run(api: Api, body: Json, namespace: str) -> Json:
 
 
 def get_run(api: Api, run_id: str) -> Json:
-    """A run as the server knows it."""
-    return api.get(f"/runs/{run_id}")
+    """A run as the server knows it.
+
+    Raises:
+        ClusterError: there is none, or the server cannot read it.
+    """
+    run = api.get(f"/runs/{run_id}")
+    if (reason := unreadable(run)) is not None:
+        raise ClusterError(
+            f"the server cannot read run {run_id}: {reason}. Look at the logs of the deployment"
+            " ml-pipeline, or start another run"
+        )
+    return run
 
 
 def state_of(run: Json) -> str:
@@ -95,8 +105,10 @@ def state_of(run: Json) -> str:
     A cancelled workflow fails, by a deadline that has passed, and the server keeps Argo's word.
     """
     state = str(run.get("state") or "")
-    before = {str(entry.get("state")) for entry in run.get("state_history") or []}
-    return "CANCELED" if state == "FAILED" and "CANCELING" in before else state
+    before = [entry.get("state") for entry in run.get("state_history") or []]
+    while before and before[-1] == state:
+        before.pop()
+    return "CANCELED" if state == "FAILED" and before[-1:] == ["CANCELING"] else state
 
 
 def cancel_run(api: Api, run_id: str) -> str:
@@ -131,16 +143,7 @@ def parameters(run: Json) -> dict[str, Any]:
 
 
 def spec_of(api: Api, run: Json) -> Json:
-    """The PipelineSpec that a run executes, from itself or from its pipeline version.
-
-    Raises:
-        ClusterError: the server cannot read the run.
-    """
-    if (reason := unreadable(run)) is not None:
-        raise ClusterError(
-            f"the server cannot read run {run.get('run_id')}: {reason}. Look at the logs of the"
-            " deployment ml-pipeline, or start another run"
-        )
+    """The PipelineSpec that a run executes, from itself or from its pipeline version."""
     spec = run.get("pipeline_spec")
     if not spec:
         reference = run.get("pipeline_version_reference") or {}

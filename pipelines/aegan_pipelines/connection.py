@@ -24,6 +24,7 @@ POD_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 OLDEST_SERVER = (2, 0)
 # A name and a value. Encoded bytes without a name may end in `=`, or hold `=|` within.
 COOKIE = re.compile(r"[\w.-]{1,64}=[^\s=|]\S*", re.ASCII)
+EMPTY_COOKIE = re.compile(r"[\w.-]{1,64}=", re.ASCII)
 
 
 def connect(context: Context, *, timeout: float = READ_SECONDS, attempts: int = ATTEMPTS) -> Api:
@@ -75,7 +76,8 @@ def _cookie(context: Context) -> str | None:
             text = Path(path or "").expanduser().read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError):
             raise ConfigError(f"cannot read the cookie file {path}") from None
-    pairs = [pair.strip() for pair in text.split(";") if pair.strip()]
+    parts = (pair.strip() for pair in text.split(";"))
+    pairs = [pair for pair in parts if pair and not EMPTY_COOKIE.fullmatch(pair)]
     if not pairs or not all(COOKIE.fullmatch(pair) and pair.isascii() for pair in pairs):
         where = f"{COOKIE_VARIABLE} or the context file" if context.cookie else path
         raise ConfigError(  # without the text, which is a secret

@@ -128,9 +128,7 @@ def test_a_rejected_model_exits_with_3(
     assert "published  nothing: the gate rejected this model" in done.stdout
 
 
-def test_a_failed_run_exits_with_1_shows_its_retry_and_can_be_resumed(
-    server: KfpServer, place: Path
-) -> None:
+def test_a_failed_run_exits_with_1_and_can_be_resumed(server: KfpServer, place: Path) -> None:
     override = ("--set", "data.source=/nowhere/data.npy")
     done = submit(server, place, "--follow", *override)
     assert done.returncode == 1

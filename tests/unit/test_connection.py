@@ -270,7 +270,7 @@ def test_a_cookie_without_a_name_is_refused_and_not_shown(
 
 def test_several_cookies_are_sent_as_one_header(kfp_server: KfpServer) -> None:
     kfp_server.token = "MTIz|1700000000|c2ln="
-    cookie = f"other=1;oauth2_proxy_kubeflow={kfp_server.token};"
+    cookie = f"other=1;empty=; oauth2_proxy_kubeflow={kfp_server.token};"
     api = connect(Context(host=kfp_server.url, cookie=cookie))
     assert api.credentials.headers() == {
         "Cookie": f"other=1; oauth2_proxy_kubeflow={kfp_server.token}"

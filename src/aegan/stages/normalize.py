@@ -27,7 +27,7 @@ def run(config: str, root: str, run_id: str, *, fresh: str = "") -> StageResult:
         fresh: empty to reuse what is there already, else see `run_stage`.
     """
     settings = from_json(config)
-    began: dict[str, Any] = {"run_id": run_id, "started": utc_now()}
+    began: dict[str, Any] = {"run_id": run_id, "started": utc_now(), "fresh": fresh}
     place = f"runs/{run_id}/began.json"
     store = open_store(root)
 

@@ -51,8 +51,8 @@ def collect(
 ) -> dict[str, Any]:
     """The record; `began` is what `normalize` noted of the run."""
     settings = from_json(config)
-    stages, error = _stages(store, settings, began)
     published = read_json(store, f"runs/{run_id}/published.json")
+    stages, error = _stages(store, settings, began, heed_failures=not published)
     status = "published" if published else _status(state, stages)
     return {
         "run_id": run_id,
@@ -66,16 +66,19 @@ def collect(
         "data_digest": began.get("data_digest"),
         "config": json.loads(config),
         "stages": stages,
-        "model": stages.get("publish", {}).get("summary", {}).get("uri"),
+        "model": published.get("uri"),
         "alias": settings.publish.alias,
         "versions": _versions(),
     }
 
 
 def _stages(
-    store: Store, settings: Config, began: dict[str, Any]
+    store: Store, settings: Config, began: dict[str, Any], *, heed_failures: bool
 ) -> tuple[dict[str, Any], str | None]:
-    """What this run finished, and the error of the first stage that failed in it."""
+    """What this run finished, and the error of the first stage that failed in it.
+
+    Where a run came to its end, a failure is of an attempt before, or of another run of the same stage.
+    """
     if "error" in began:
         return {}, f"normalize: {began['error']}"
     if "dataset_key" not in began:
@@ -85,10 +88,10 @@ def _stages(
     for stage, key in stage_keys(settings, began["dataset_key"]).items():
         place = f"stages/{stage}/{key}"
         failure = read_json(store, f"{place}/{FAILURE}")
-        if failure and datetime.fromisoformat(failure["at"]) >= started:
+        if heed_failures and failure and datetime.fromisoformat(failure["at"]) >= started:
             return stages, f"{stage}: {failure['error']}"
         result = read_result(f"{store.uri}/{place}")
-        if result is None:
+        if result is None or began.get("fresh", "") not in ("", result.fresh):
             break
         reused = datetime.fromisoformat(result.finished) < started
         stages[stage] = {
