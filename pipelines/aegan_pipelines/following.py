@@ -61,8 +61,8 @@ def follow(
     state, pause = "", SHORTEST_POLL_SECONDS
     while True:
         changed = details.look()
-        if cluster.state_of(run) != state:
-            state, changed = cluster.state_of(run), True
+        if (now := cluster.state_of(run)) != state:
+            state, changed = now, True
             if state not in cluster.FINAL_STATES:
                 show("run", "info", state.lower())
         if state in cluster.FINAL_STATES:

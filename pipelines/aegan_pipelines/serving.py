@@ -7,13 +7,13 @@ from typing import Any
 
 import aegan
 from aegan.errors import ConfigError, RegistryError
-from aegan.references import parse_reference
+from aegan.references import DNS_LABEL_PATTERN, parse_reference
 
 # TensorFlow reads SavedModels of its own and of older minor versions, so it is not older than what wrote
 # them. KServe puts it in place of its own runtime's image tag, 2.6.2, which is.
 TENSORFLOW_SERVING = "2.21.0"
 SERVICE = (  # a label of its address
-    r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?",
+    DNS_LABEL_PATTERN,
     "lower-case letters, digits and hyphens, beginning with a letter, not ending with a hyphen, 63 at"
     " most",
 )

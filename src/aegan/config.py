@@ -15,9 +15,9 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from aegan.config_compute import Compute
 from aegan.config_training import Autoencoder, Gan
-from aegan.config_types import PIPELINE_PATTERN, Fraction, PositiveInt, Section
+from aegan.config_types import Fraction, PositiveInt, Section
 from aegan.contradictions import contradictions
-from aegan.references import NAME_PATTERN
+from aegan.references import DNS_LABEL_PATTERN, NAME_PATTERN
 
 MetricName = Literal[
     "reconstruction_mse",
@@ -110,7 +110,7 @@ class Publish(Section):
 class Config(Section):
     """A whole run."""
 
-    name: Annotated[str, Field(pattern=PIPELINE_PATTERN)]
+    name: Annotated[str, Field(pattern=DNS_LABEL_PATTERN)]
     """Under which the model is published, and after which the pipeline is named."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Of the splits, the initial weights, the order of examples and all noise."""

@@ -12,18 +12,18 @@ from aegan.config_compute import (
     LABEL_PATTERN,
     LABEL_VALUE_PATTERN,
 )
-from aegan.config_types import PIPELINE_PATTERN, Section
+from aegan.config_types import Section
 from aegan.config_volumes import (
     MEMORY_PATTERN,
     MOUNT_PATTERN,
     OBJECT_PATTERN,
     VARIABLE_PATTERN,
 )
-from aegan.references import NAME_PATTERN
+from aegan.references import DNS_LABEL_PATTERN, NAME_PATTERN
 
 PATTERNS = {
     NAME_PATTERN: "lower-case letters, digits and hyphens, beginning with a letter",
-    PIPELINE_PATTERN: "lower-case letters, digits and hyphens, beginning with a letter, not ending with"
+    DNS_LABEL_PATTERN: "lower-case letters, digits and hyphens, beginning with a letter, not ending with"
     " a hyphen",
     CPU_PATTERN: "a number of cores such as 2, 0.5 or 500m",
     MEMORY_PATTERN: "an amount of memory such as 8Gi or 500M",

@@ -6,9 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-# A pipeline is named after its configuration, and on some servers a Kubernetes object after that.
-PIPELINE_PATTERN = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
-
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 PositiveInt = Annotated[int, Field(ge=1)]

@@ -7,6 +7,8 @@ import re
 from aegan.errors import RegistryError
 
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
+# What names a Kubernetes object that has an address, too: services, and pipelines on some servers.
+DNS_LABEL_PATTERN = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
 VERSION_PATTERN = r"^\d{8}T\d{6}Z-[0-9a-f]{12}$"
 DIGEST_PATTERN = r"^[0-9a-f]{64}$"
 

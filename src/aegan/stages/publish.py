@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -67,19 +68,8 @@ def run(
     def work(output: Path) -> dict[str, Any]:
         nonlocal reused
         reused = False
-        if settings.publish.sign:
-            check_key(Path(settings.publish.sign))
-        with tempfile.TemporaryDirectory() as name:
-            scratch = Path(name)
-            uris = (dataset_uri, autoencoder_uri, gan_uri, evaluation_uri)
-            inputs = [fetch_outputs(uri, scratch) for uri in uris]
-            version_folder = scratch / "version"
-            _assemble(settings, inputs, version_folder)
-            with transfers_told("publish", narrate):
-                version = registry.publish(settings.name, version_folder)
-        if settings.publish.sign:
-            registry.sign(settings.name, version, settings.publish.sign)
-        _set_alias(registry, settings, version)
+        uris = (dataset_uri, autoencoder_uri, gan_uri, evaluation_uri)
+        version = _publish(registry, settings, uris)
         facts = {"version": version, "uri": registry.uri(settings.name, version)}
         (output / "published.json").write_bytes(to_json(facts))
         return facts
@@ -98,6 +88,23 @@ def run(
         if run_id:
             note_published(open_store(root), run_id, result.summary)
         return result
+
+
+def _publish(registry: Registry, settings: Config, uris: Iterable[str]) -> str:
+    """Make a version of the stages' outputs, signed if it is to be, and give it the alias."""
+    if settings.publish.sign:
+        check_key(Path(settings.publish.sign))
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        inputs = [fetch_outputs(uri, scratch) for uri in uris]
+        version_folder = scratch / "version"
+        _assemble(settings, inputs, version_folder)
+        with transfers_told("publish", narrate):
+            version = registry.publish(settings.name, version_folder)
+    if settings.publish.sign:
+        registry.sign(settings.name, version, settings.publish.sign)
+    _set_alias(registry, settings, version)
+    return version
 
 
 def _set_alias(registry: Registry, settings: Config, version: str) -> None:
