@@ -1,20 +1,14 @@
-"""The autoencoder's codes as a space to sample in: whitening, and Gaussian mixtures fitted to them."""
+"""The autoencoder's codes as a space to sample in: whitening, and draws from mixtures of Gaussians."""
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from aegan.narration import narrate
-
 Array = np.ndarray[Any, Any]
-
-REGULARISATION = 1e-4  # added to every variance, in whitened units
-MOST_ITERATIONS = 20  # more gain nothing in the scores of samples
 
 
 @dataclass(frozen=True)
@@ -59,59 +53,6 @@ def fit_whitening(codes: Array) -> Whitening:
     deviations = np.sqrt(np.maximum(variances, 1e-6 * variances.max() + 1e-12))
     matrix, inverse = axes / deviations, (axes * deviations).T
     return Whitening(*(array.astype(np.float32) for array in (mean, matrix, inverse)))
-
-
-def fit_mixture(whitened: Array, components: int, seed: int) -> Mixture:
-    """Fit by expectation-maximisation (scikit-learn).
-
-    Args:
-        whitened: [N, D] float32.
-        components: wanted; fewer are used where there are not 5 rows for each.
-        seed: of the initialisation.
-    """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.mixture import GaussianMixture
-
-    possible = max(1, min(components, len(whitened) // 5))
-    if possible < components:
-        narrate("train_gan", "warning", f"{possible} mixture components for {len(whitened)} codes")
-    model = GaussianMixture(
-        possible,
-        # Unlike k-means, which adds up in the order threads finish, this starts the same every time.
-        init_params="k-means++",
-        reg_covar=REGULARISATION,
-        max_iter=MOST_ITERATIONS,
-        random_state=seed,
-    )
-    narrate("train_gan", "info", f"fitting {possible} Gaussians to {len(whitened):,} codes")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the budget of iterations is enough
-        model.fit(whitened)
-    return Mixture(
-        np.log(model.weights_).astype(np.float32),
-        model.means_.astype(np.float32),
-        np.linalg.cholesky(model.covariances_).astype(np.float32),
-    )
-
-
-def fit_class_mixtures(whitened: Array, labels: Array, components: int, seed: int) -> Mixture:
-    """A mixture of each class, stacked into one whose weights depend on the class.
-
-    Args:
-        whitened: [N, D] float32.
-        labels: [N] int32 class numbers, at least two rows of each.
-        components: wanted in all; each class gets its share of them, and at least one.
-        seed: of the initialisation.
-    """
-    counts = np.bincount(labels)
-    shares = [max(1, round(components * count / len(labels))) for count in counts]
-    parts = [fit_mixture(whitened[labels == c], n, seed) for c, n in enumerate(shares)]
-    ends = np.cumsum([len(part.means) for part in parts])
-    log_weights = np.full((len(parts), ends[-1]), -np.inf, np.float32)
-    for row, part, end in zip(log_weights, parts, ends, strict=True):
-        row[end - len(part.means) : end] = part.log_weights
-    means = np.concatenate([part.means for part in parts])
-    return Mixture(log_weights, means, np.concatenate([part.factors for part in parts]))
 
 
 def standard_gaussian(size: int) -> Mixture:

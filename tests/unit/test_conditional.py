@@ -13,7 +13,7 @@ from aegan_pipelines.cli import main
 from click.testing import CliRunner
 
 import aegan
-from aegan import export, gan, latent, networks, training
+from aegan import export, gan, latent, mixtures, networks, training
 from aegan.checkpoints import Checkpoints
 from aegan.config_file import validate
 from aegan.config_training import Architecture
@@ -97,14 +97,14 @@ def test_samples_of_a_class_lie_near_the_examples_of_that_class(
 
 
 def test_a_refined_mixture_starts_in_the_class_and_stays_there(tmp_path: Path) -> None:
-    mixture = latent.fit_class_mixtures(*blobs(), components=4, seed=0)
+    mixture = mixtures.fit_class_mixtures(*blobs(), components=4, seed=0)
     exported = trained(tmp_path, mixture, space="latent", prior="mixture", steps=200)
     for label in (0, 1):
         assert share_near(of_class(exported, label), label) == 1.0
 
 
 def test_labels_are_drawn_as_often_as_the_training_data_holds_them(tmp_path: Path) -> None:
-    mixture = latent.fit_class_mixtures(*blobs(0.2), components=5, seed=0)
+    mixture = mixtures.fit_class_mixtures(*blobs(0.2), components=5, seed=0)
     frequencies = latent.frequencies(blobs(0.2)[1])
     sampler = export.Sampler(None, mixture, 4, None, AS_IT_IS, (2,), frequencies)
     exported = export.GeneratorExport(sampler)
@@ -114,12 +114,12 @@ def test_labels_are_drawn_as_often_as_the_training_data_holds_them(tmp_path: Pat
 
 
 def test_each_class_has_its_share_of_the_components_and_no_others() -> None:
-    mixture = latent.fit_class_mixtures(*blobs(0.2), components=10, seed=0)
+    mixture = mixtures.fit_class_mixtures(*blobs(0.2), components=10, seed=0)
     assert np.isfinite(mixture.log_weights).sum(axis=1).tolist() == [8, 2]
     assert np.exp(mixture.log_weights).sum(axis=1) == pytest.approx([1, 1])
     for label, row in enumerate(mixture.log_weights):
         assert share_near(mixture.means[np.isfinite(row)], label) == 1.0
-    rare = latent.fit_class_mixtures(*blobs(0.02), components=3, seed=0)
+    rare = mixtures.fit_class_mixtures(*blobs(0.02), components=3, seed=0)
     assert np.isfinite(rare.log_weights).sum(axis=1).tolist() == [3, 1]
 
 

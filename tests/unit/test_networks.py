@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from aegan import gan, latent, networks, objectives, training
+from aegan import gan, latent, mixtures, networks, objectives, training
 from aegan.autoencoder import AutoencoderLearner, plan
 from aegan.batches import batch_indices
 from aegan.checkpoints import Checkpoints
@@ -229,7 +229,7 @@ def test_every_objective_pulls_normal_noise_to_the_data(objective: str, tmp_path
 
 def test_a_refined_mixture_ends_nearer_to_the_data_than_it_started(tmp_path: Any) -> None:
     examples = two_blobs(2000)
-    mixture = latent.fit_mixture(examples, 1, seed=0)  # one Gaussian across two blobs: too wide
+    mixture = mixtures.fit_mixture(examples, 1, seed=0)  # one Gaussian across two blobs: too wide
     settings = {"hidden": [64, 64], "steps": 1500, "batch_size": 128, "learning_rate": 1e-3}
     config = validate(tiny(gan=settings | {"gamma": 0.1, "ema_decay": 0.99}), "test")
     before = distance_to_blobs(gan.GanLearner(config, (2,), mixture), mixture, config)
@@ -468,7 +468,7 @@ def test_a_dead_code_does_not_blow_up() -> None:
 
 def test_a_mixture_samples_what_it_was_fitted_to() -> None:
     examples = two_blobs(4000)
-    mixture = latent.fit_mixture(examples, 2, seed=0)
+    mixture = mixtures.fit_mixture(examples, 2, seed=0)
     drawn = latent.sample_mixture(mixture, 4000, tf.constant([1, 2])).numpy()
     left, right = drawn[drawn[:, 0] < 0], drawn[drawn[:, 0] >= 0]
     assert 0.45 < len(left) / 4000 < 0.55

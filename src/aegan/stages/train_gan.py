@@ -100,13 +100,13 @@ def _train(
 
 
 def _fitted(settings: Config, codes: Array, labels: Array | None) -> Space:
-    from aegan import latent
+    from aegan import latent, mixtures
 
     whitening, components = latent.fit_whitening(codes), settings.gan.components
     whitened = whitening.apply(codes)
     if labels is None:
-        return whitening, latent.fit_mixture(whitened, components, settings.seed)
-    return whitening, latent.fit_class_mixtures(whitened, labels, components, settings.seed)
+        return whitening, mixtures.fit_mixture(whitened, components, settings.seed)
+    return whitening, mixtures.fit_class_mixtures(whitened, labels, components, settings.seed)
 
 
 def _chooser(settings: Config, learner: Any, start: Any, held_out: Any, dataset: Dataset) -> Any:
