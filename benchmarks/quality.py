@@ -46,10 +46,9 @@ FLOORS = {"precision": 0.95, "recall": 0.65, "coverage": 0.92}
 MOST_RATIO = 0.1  # of the Fréchet distances
 BUDGETS = {
     150: (
-        "autoencoder.steps=5500",
-        "gan.components=100",
+        "autoencoder.steps=4500",
         "gan.hidden=[256,256,256]",
-        "gan.steps=600",
+        "gan.steps=650",
     ),
     600: ("gan.components=50",),
 }
