@@ -1,7 +1,10 @@
 """Gaussian mixtures fitted to codes, beside scikit-learn's."""
 
+from __future__ import annotations
+
 import tracemalloc
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +13,10 @@ from sklearn.mixture import GaussianMixture
 
 from aegan import mixtures
 
+Array = np.ndarray[Any, Any]
 
-def clusters(rows=3000, size=6):
+
+def clusters(rows: int = 3000, size: int = 6) -> Array:
     """Rows of eight Gaussians of their own shapes, whitened about."""
     rng = np.random.default_rng(0)
     means, shapes = rng.normal(size=(8, size)), rng.normal(size=(8, size, size)) / 3
@@ -21,7 +26,7 @@ def clusters(rows=3000, size=6):
 
 
 @pytest.mark.parametrize("components", [1, 12])
-def test_the_fit_is_scikit_learns(components, monkeypatch):
+def test_the_fit_is_scikit_learns(components: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mixtures, "BLOCK_BYTES", 70_000)  # several blocks, and a ragged one
     rows = clusters()
     theirs = GaussianMixture(
@@ -39,7 +44,7 @@ def test_the_fit_is_scikit_learns(components, monkeypatch):
     np.testing.assert_allclose(ours.factors, factors, atol=1e-5)
 
 
-def test_a_component_of_equal_rows_is_a_point_and_nothing_fails():
+def test_a_component_of_equal_rows_is_a_point_and_nothing_fails() -> None:
     rows = np.concatenate([clusters(200), np.full((50, 6), 9.0)])
 
     found = mixtures.fit_mixture(rows, 5, 0)
@@ -50,8 +55,8 @@ def test_a_component_of_equal_rows_is_a_point_and_nothing_fails():
     assert np.all(np.isfinite(found.log_weights))
 
 
-def test_memory_does_not_grow_with_the_rows():
-    def peak(rows):
+def test_memory_does_not_grow_with_the_rows() -> None:
+    def peak(rows: Array) -> int:
         tracemalloc.start()
         mixtures.fit_mixture(rows, 4, 0)
         most = tracemalloc.get_traced_memory()[1]
