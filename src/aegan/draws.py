@@ -14,21 +14,21 @@ Tensor = Any
 
 @dataclass(frozen=True)
 class Draws:
-    """Seeds, [2] int32 each.
+    """Seeds, [2] int32 each; those of P phases stacked, so that a phase may be counted in a graph.
 
     Attributes:
-        noise: of each of the discriminator's phases; the generator takes that of the last of them.
-        penalty: of each of the discriminator's phases.
+        noise: [P - 1, 2], of each of the discriminator's phases; the generator takes the last of them.
+        penalty: [P - 1, 2], of each of the discriminator's phases.
         dropout: of the step.
         part: the micro-batch of a full batch; None in a mini-batch.
-        augmentation: of each phase, for examples and for samples.
+        augmentation: [P, 2, 2], of each phase, for examples and for samples.
     """
 
-    noise: list[Tensor]
-    penalty: list[Tensor]
+    noise: Tensor
+    penalty: Tensor
     dropout: Tensor
     part: Tensor | None
-    augmentation: list[tuple[Tensor, Tensor]]
+    augmentation: Tensor
 
 
 def draws_of(seed: int, step: Tensor, phases: int, part: Tensor | None = None) -> Draws:
@@ -37,11 +37,11 @@ def draws_of(seed: int, step: Tensor, phases: int, part: Tensor | None = None) -
     noise, penalty, dropout = (next(seeds) for _ in range(3))
     others = [(next(seeds), next(seeds)) for _ in range(phases - 2)]
     return Draws(
-        noise=[*(first for first, _ in others), noise],
-        penalty=[*(second for _, second in others), penalty],
+        noise=tf.stack([*(first for first, _ in others), noise]),
+        penalty=tf.stack([*(second for _, second in others), penalty]),
         dropout=dropout,
         part=part,
-        augmentation=[(next(seeds), next(seeds)) for _ in range(phases)],
+        augmentation=tf.stack([[next(seeds), next(seeds)] for _ in range(phases)]),
     )
 
 

@@ -99,16 +99,23 @@ class GanLearner:
         """
         draws = draws_of(self._seed, step, self.phases)
         networks.reseed_dropout((self._generator, self.discriminator), draws.dropout)
-        *parts, last = self._split(batch, self._section.discriminator_steps)
-        for phase, part in enumerate(parts):
+        whole, steps = self._labelled(batch), self._section.discriminator_steps
+
+        def discriminate(phase: Tensor) -> Tensor:
+            part = whole.part(phase, steps)
             samples = self._generated(self._noise(part, draws, phase))
-            self.apply(phase, *self._of_discriminator(part, samples, draws, phase, replicas.mean))
+            self.apply(0, *self._of_discriminator(part, samples, draws, phase, replicas.mean))
+            return phase + 1
+
+        if steps > 1:  # looped in the program: unrolled, each of them would be compiled anew
+            tf.while_loop(lambda phase: phase < steps - 1, discriminate, [tf.constant(0)])
+        last = whole.part(steps - 1, steps)
         noise = self._noise(last, draws, -1)
         with tf.GradientTape() as tape:
             samples = self._generated(noise)
             fixed = tf.stop_gradient(samples)
-            found = self._of_discriminator(last, fixed, draws, len(parts), replicas.mean)
-            metrics = self.apply(len(parts), *found)
+            found = self._of_discriminator(last, fixed, draws, steps - 1, replicas.mean)
+            metrics = self.apply(steps - 1, *found)
             loss = self._generator_loss(last, samples, draws, replicas.mean)
         gradients = tape.gradient(loss, _values(self._generator))
         losses = {"generator_loss": loss}
@@ -119,16 +126,15 @@ class GanLearner:
         self, phase: int, batch: Tensor, step: Tensor, part: Tensor
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Sums over the batch of each sample's gradients and losses, for one of the networks."""
-        (batch,) = self._split(batch, 1)
-        draws = draws_of(self._seed, step, self.phases, part)
+        whole, draws = self._labelled(batch), draws_of(self._seed, step, self.phases, part)
         dropout = tf.random.fold_in(draws.dropout, phase)
         networks.reseed_dropout((self._generator, self.discriminator), dropout, part)
         if phase < self.phases - 1:
-            samples = self._generated(self._noise(batch, draws, phase))
-            return self._of_discriminator(batch, samples, draws, phase, tf.reduce_sum)
+            samples = self._generated(self._noise(whole, draws, phase))
+            return self._of_discriminator(whole, samples, draws, phase, tf.reduce_sum)
         with tf.GradientTape() as tape:
-            samples = self._generated(self._noise(batch, draws, -1))
-            loss = self._generator_loss(batch, samples, draws, tf.reduce_sum)
+            samples = self._generated(self._noise(whole, draws, -1))
+            loss = self._generator_loss(whole, samples, draws, tf.reduce_sum)
         return tape.gradient(loss, _values(self._generator)), {"generator_loss": loss}
 
     def apply(self, phase: int, gradients: list[Tensor], _: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -173,14 +179,12 @@ class GanLearner:
         models = (self.average, self.discriminator) if chooses else (self.average,)
         return [v.value for model in models for v in model.weights]
 
-    def _split(self, batch: Any, count: int) -> list[_Batch]:
+    def _labelled(self, batch: Any) -> _Batch:
         if self._frequencies is None:
-            return [_Batch(part, None) for part in tf.split(batch, count)]
-        classes = tf.one_hot(batch[1], len(self._frequencies))
-        parts = zip(tf.split(batch[0], count), tf.split(classes, count), strict=True)
-        return [_Batch(*part) for part in parts]
+            return _Batch(batch, None)
+        return _Batch(batch[0], tf.one_hot(batch[1], len(self._frequencies)))
 
-    def _noise(self, batch: _Batch, draws: Draws, phase: int) -> Any:
+    def _noise(self, batch: _Batch, draws: Draws, phase: int | Tensor) -> Any:
         """What the generator takes to make as many samples, of the same classes."""
         classes = batch.classes
         if classes is not None and draws.part is None:  # `rows` draws those of all devices
@@ -192,14 +196,17 @@ class GanLearner:
 
         return replicas.rows(draw, tf.shape(batch.examples)[0], draws.part)
 
-    def _seen(self, batch: _Batch, samples: Tensor, draws: Draws, phase: int) -> list[Tensor]:
+    def _seen(
+        self, batch: _Batch, samples: Tensor, draws: Draws, phase: int | Tensor
+    ) -> list[Tensor]:
         """Examples and samples as the discriminator sees them."""
         kinds = self._section.augment
         if not kinds:
             return [batch.examples, samples]
+        seeds = tf.unstack(draws.augmentation[phase])
         return [
             augment(x, kinds, uniform(x, [NUM_DRAWS], seed, draws.part), self._extent)
-            for x, seed in zip((batch.examples, samples), draws.augmentation[phase], strict=True)
+            for x, seed in zip((batch.examples, samples), seeds, strict=True)
         ]
 
     def _generated(self, noise: Any) -> Tensor:
@@ -256,6 +263,15 @@ class _Batch:
 
     examples: Tensor
     classes: Tensor | None
+
+    def part(self, number: int | Tensor, count: int) -> _Batch:
+        """One of so many equal parts, in their order."""
+
+        def rows(x: Tensor) -> Tensor:
+            size = tf.shape(x)[0] // count
+            return tf.reshape(x, [count, size, *x.shape[1:]])[number]
+
+        return _Batch(rows(self.examples), None if self.classes is None else rows(self.classes))
 
 
 def plan(config: Config) -> plans.Plan:
