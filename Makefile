@@ -39,7 +39,7 @@ demo: $(VENV)/.installed
 
 test: lint
 	$(if $(wildcard $(KSERVE)/.installed),AEGAN_KSERVE_PYTHON=$(CURDIR)/$(KSERVE)/bin/python) \
-	$(BIN)/python -m pytest -n auto --dist loadscope $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder $(ARGS)
 
 kserve: $(KSERVE)/.installed
 

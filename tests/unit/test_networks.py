@@ -273,6 +273,23 @@ def test_a_step_of_several_discriminator_steps_takes_as_many_batches() -> None:
     assert gan.plan(config).batch_size == 150
 
 
+def test_each_discriminator_step_learns_from_its_own_part_of_the_batch() -> None:
+    settings = {"space": "data", "hidden": [8], "discriminator_steps": 3, "batch_size": 50}
+    config, batch = validate(tiny(gan=settings), "test"), two_blobs(150)
+
+    def trained_on(examples: Any) -> list[Any]:
+        learner = gan.GanLearner(config, (2,), None)
+        learner.update(tf.constant(examples), tf.constant(0))
+        return list(learner.discriminator.get_weights())
+
+    whole = trained_on(batch)
+    assert all(np.array_equal(a, b) for a, b in zip(whole, trained_on(batch), strict=True))
+    for start in (0, 50, 100):
+        changed = batch.copy()
+        changed[start : start + 50] += 1
+        assert not np.array_equal(whole[0], trained_on(changed)[0])
+
+
 KINDS: list[dict[str, Any]] = [
     {},
     {"kind": "denoising"},
