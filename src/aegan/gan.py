@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from aegan import networks, objectives, plans, replicas
-from aegan.augment import NUM_DRAWS, augment
+from aegan import networks, plans, replicas
 from aegan.config import Config
 from aegan.config_training import OF_RATIOS
-from aegan.draws import Draws, draws_of, uniform
+from aegan.draws import Draws, draws_of
+from aegan.game import Batch, Game, values
 from aegan.latent import Mixture, draw_classes, draw_noise
 from aegan.optimizers import Descent
-from aegan.precision import forward
 
 Array = np.ndarray[Any, Any]
 Tensor = Any
-Reduction = Callable[[Tensor], Tensor]
 
 PREVIEWED = 64
 VALIDATED = 5000  # samples whose distance to validation data is taken
@@ -57,10 +54,8 @@ class GanLearner:
         self._section = section = config.gan
         self._seed, self._mixture, self._distance = config.seed, mixture, distance
         self._frequencies = frequencies
-        self._value = objectives.ADVERSARIAL[section.objective]
         bounded = section.space == "data" and config.normalize.method == "minmax"
         output = "sigmoid" if bounded else "linear"
-        self._extent = 1.0 if bounded else 4.0  # standardised: two deviations to both sides
         seed, size = config.seed * 1000 + 400, section.noise_size
         classes = 0 if frequencies is None else len(frequencies)
 
@@ -79,6 +74,8 @@ class GanLearner:
             flat=mixture is not None and section.objective in OF_RATIOS,
             classes=classes,
         )
+        extent = 1.0 if bounded else 4.0  # standardised: two deviations to both sides
+        self._game = Game(section, self._generator, self.discriminator, extent)
         self.phases, self.scale = section.discriminator_steps + 1, tf.Variable(1.0)
         trained, rate = (self.discriminator, self._generator), section.learning_rate
         rates = (section.discriminator_learning_rate or rate, rate)
@@ -99,25 +96,29 @@ class GanLearner:
         """
         draws = draws_of(self._seed, step, self.phases)
         networks.reseed_dropout((self._generator, self.discriminator), draws.dropout)
-        whole, steps = self._labelled(batch), self._section.discriminator_steps
+        game, whole, steps = self._game, self._labelled(batch), self._section.discriminator_steps
 
-        def discriminate(phase: Tensor) -> Tensor:
+        def discriminate(phase: int | Tensor) -> list[Any]:
             part = whole.part(phase, steps)
-            samples = self._generated(self._noise(part, draws, phase))
-            self.apply(0, *self._of_discriminator(part, samples, draws, phase, replicas.mean))
-            return phase + 1
+            samples = game.generated(self._noise(part, draws, phase))
+            found = game.discriminator_gradients(part, samples, draws, phase, replicas.mean)
+            self.apply(0, *found)
+            return [phase + 1]
 
-        if steps > 1:  # looped in the program: unrolled, each of them would be compiled anew
+        if replicas.count() > 1:  # whose gradients are not added up within a loop
+            for phase in range(steps - 1):
+                discriminate(phase)
+        elif steps > 1:  # a loop in the program: unrolled, each of them would be compiled anew
             tf.while_loop(lambda phase: phase < steps - 1, discriminate, [tf.constant(0)])
         last = whole.part(steps - 1, steps)
         noise = self._noise(last, draws, -1)
         with tf.GradientTape() as tape:
-            samples = self._generated(noise)
+            samples = game.generated(noise)
             fixed = tf.stop_gradient(samples)
-            found = self._of_discriminator(last, fixed, draws, steps - 1, replicas.mean)
+            found = game.discriminator_gradients(last, fixed, draws, steps - 1, replicas.mean)
             metrics = self.apply(steps - 1, *found)
-            loss = self._generator_loss(last, samples, draws, replicas.mean)
-        gradients = tape.gradient(loss, _values(self._generator))
+            loss = game.generator_loss(last, samples, draws, replicas.mean)
+        gradients = tape.gradient(loss, values(self._generator))
         losses = {"generator_loss": loss}
         metrics |= self.apply(self.phases - 1, gradients, losses)
         return metrics | replicas.total(found[1] | losses)
@@ -130,12 +131,12 @@ class GanLearner:
         dropout = tf.random.fold_in(draws.dropout, phase)
         networks.reseed_dropout((self._generator, self.discriminator), dropout, part)
         if phase < self.phases - 1:
-            samples = self._generated(self._noise(whole, draws, phase))
-            return self._of_discriminator(whole, samples, draws, phase, tf.reduce_sum)
+            samples = self._game.generated(self._noise(whole, draws, phase))
+            return self._game.discriminator_gradients(whole, samples, draws, phase, tf.reduce_sum)
         with tf.GradientTape() as tape:
-            samples = self._generated(self._noise(whole, draws, -1))
-            loss = self._generator_loss(whole, samples, draws, tf.reduce_sum)
-        return tape.gradient(loss, _values(self._generator)), {"generator_loss": loss}
+            samples = self._game.generated(self._noise(whole, draws, -1))
+            loss = self._game.generator_loss(whole, samples, draws, tf.reduce_sum)
+        return tape.gradient(loss, values(self._generator)), {"generator_loss": loss}
 
     def apply(self, phase: int, gradients: list[Tensor], _: dict[str, Tensor]) -> dict[str, Tensor]:
         """Descend by mean gradients with the network of the phase."""
@@ -179,12 +180,12 @@ class GanLearner:
         models = (self.average, self.discriminator) if chooses else (self.average,)
         return [v.value for model in models for v in model.weights]
 
-    def _labelled(self, batch: Any) -> _Batch:
+    def _labelled(self, batch: Any) -> Batch:
         if self._frequencies is None:
-            return _Batch(batch, None)
-        return _Batch(batch[0], tf.one_hot(batch[1], len(self._frequencies)))
+            return Batch(batch, None)
+        return Batch(batch[0], tf.one_hot(batch[1], len(self._frequencies)))
 
-    def _noise(self, batch: _Batch, draws: Draws, phase: int | Tensor) -> Any:
+    def _noise(self, batch: Batch, draws: Draws, phase: int | Tensor) -> Any:
         """What the generator takes to make as many samples, of the same classes."""
         classes = batch.classes
         if classes is not None and draws.part is None:  # `rows` draws those of all devices
@@ -196,82 +197,12 @@ class GanLearner:
 
         return replicas.rows(draw, tf.shape(batch.examples)[0], draws.part)
 
-    def _seen(
-        self, batch: _Batch, samples: Tensor, draws: Draws, phase: int | Tensor
-    ) -> list[Tensor]:
-        """Examples and samples as the discriminator sees them."""
-        kinds = self._section.augment
-        if not kinds:
-            return [batch.examples, samples]
-        seeds = tf.unstack(draws.augmentation[phase])
-        return [
-            augment(x, kinds, uniform(x, [NUM_DRAWS], seed, draws.part), self._extent)
-            for x, seed in zip((batch.examples, samples), seeds, strict=True)
-        ]
-
-    def _generated(self, noise: Any) -> Tensor:
-        return forward(self._generator, noise, self._section.precision)
-
-    def _rating(self, classes: Tensor | None) -> Callable[[Tensor], Tensor]:
-        """The discriminator of examples of these classes."""
-        network, precision = self.discriminator, self._section.precision
-        return lambda x: forward(network, x if classes is None else [x, classes], precision)
-
-    def _of_discriminator(
-        self, batch: _Batch, samples: Tensor, draws: Draws, phase: int, reduce: Reduction
-    ) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """The discriminator's gradients and loss."""
-        section, rate, penalty = self._section, self._rating(batch.classes), tf.zeros(())
-        examples, samples = self._seen(batch, samples, draws, phase)
-        with tf.GradientTape() as tape:
-            if section.gamma:
-                real, real_gradient = objectives.with_input_gradient(rate, examples)
-                fake, fake_gradient = objectives.with_input_gradient(rate, samples)
-                squares = objectives.gradient_penalty(real_gradient)
-                squares += objectives.gradient_penalty(fake_gradient)
-                penalty += section.gamma / 2 * reduce(squares)
-            else:
-                real, fake = rate(examples), rate(samples)
-            if section.interpolation_penalty:
-                ones = [1] * (len(examples.shape) - 1)
-                share = uniform(examples, ones, draws.penalty[phase], draws.part)
-                between = examples + share * (samples - examples)
-                slopes = objectives.slope_penalty(objectives.with_input_gradient(rate, between)[1])
-                penalty += section.interpolation_penalty * reduce(slopes)
-            loss = reduce(self._value(real, fake)[0]) + penalty
-        return tape.gradient(loss, _values(self.discriminator)), {"discriminator_loss": loss}
-
-    def _generator_loss(
-        self, batch: _Batch, samples: Tensor, draws: Draws, reduce: Reduction
-    ) -> Tensor:
-        rate = self._rating(batch.classes)
-        examples, samples = self._seen(batch, samples, draws, -1)
-        real, fake = rate(examples), rate(samples)
-        return reduce(self._value(real, fake)[1])
-
     def _update_average(self, step: Tensor) -> None:
         """EMA whose decay rises from 1/10, so that the first steps do not linger."""
         position = tf.cast(step, tf.float32)
         decay = tf.minimum(self._section.ema_decay, (1 + position) / (10 + position))
         for average, current in zip(self.average.weights, self._generator.weights, strict=True):
             average.value.assign(decay * average.value + (1 - decay) * current.value)
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Examples [B, ...] and, for a conditional GAN, their classes as one-hot rows [B, C]."""
-
-    examples: Tensor
-    classes: Tensor | None
-
-    def part(self, number: int | Tensor, count: int) -> _Batch:
-        """One of so many equal parts, in their order."""
-
-        def rows(x: Tensor) -> Tensor:
-            size = tf.shape(x)[0] // count
-            return tf.reshape(x, [count, size, *x.shape[1:]])[number]
-
-        return _Batch(rows(self.examples), None if self.classes is None else rows(self.classes))
 
 
 def plan(config: Config) -> plans.Plan:
@@ -285,7 +216,3 @@ def plan(config: Config) -> plans.Plan:
         patience=section.patience,
         batches=section.discriminator_steps,
     )
-
-
-def _values(model: Any) -> list[Any]:
-    return [v.value for v in model.trainable_variables]

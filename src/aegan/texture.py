@@ -60,9 +60,11 @@ def magnitudes(images: Tensor) -> Tensor:
         [B, C, 3·⌈(H-2)/4⌉, 3·⌈(W-2)/4⌉]: the bands side by side.
     """
     (down, gather_rows), (along, gather_columns) = map(_analysis, images.shape[1:3])
-    # Products of small matrices: XLA's convolutions are slow on a CPU.
-    responses = down @ tf.transpose(images, [0, 3, 1, 2]) @ along.T
-    return gather_rows @ tf.abs(responses) @ gather_columns.T
+    # Products of small matrices: XLA's convolutions are slow on a CPU. From the right by `tensordot`, as
+    # `@` of many matrices with one on their right ends in a segmentation fault where a CPU has AVX-512
+    # (TensorFlow 2.21 with oneDNN).
+    responses = tf.tensordot(down @ tf.transpose(images, [0, 3, 1, 2]), along.T, 1)
+    return tf.tensordot(gather_rows @ tf.abs(responses), gather_columns.T, 1)
 
 
 def _analysis(length: int) -> tuple[Array, Array]:

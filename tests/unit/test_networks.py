@@ -145,14 +145,16 @@ def test_a_refiner_starts_as_the_identity_on_the_mixture() -> None:
 @pytest.mark.parametrize("classes", [0, 3])
 def test_a_flat_discriminator_rates_all_the_same_and_learns_what_to_go_by(classes: int) -> None:
     network = networks.discriminator(architecture("dense"), (7,), 1, flat=True, classes=classes)
-    inputs: Any = np.random.default_rng(0).normal(size=(30, 7)).astype(np.float32)
+    random = np.random.default_rng(0)
+    inputs: Any = random.normal(size=(30, 7)).astype(np.float32)
+    signs = random.normal(size=(30, 1)).astype(np.float32)
     if classes:
         inputs = [inputs, np.eye(3, dtype=np.float32)[np.arange(30) % 3]]
     assert not network(inputs).numpy().any()
     sizes = []
     for _ in range(2):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(tf.nn.softplus(network(inputs)) * tf.random.normal([30, 1]))
+            loss = tf.reduce_mean(tf.nn.softplus(network(inputs)) * signs)
         values = [variable.value for variable in network.trainable_variables]
         gradients = tape.gradient(loss, values)
         sizes.append([float(tf.norm(gradient)) for gradient in gradients])
