@@ -34,6 +34,7 @@ def test_the_fashion_mnist_preset_runs_on_the_real_files(tmp_path: Path) -> None
     """A small budget: that the preset reaches its scores is measured by running it whole."""
     overrides = [f"data.source={FASHION}", "evaluation.thresholds={}"]
     overrides += ["autoencoder.steps=600", "gan.steps=50", "gan.components=20"]
+    overrides += ["gan.draws_per_sample=8"]
     overrides += ["evaluation.samples=1000", "evaluation.feature_steps=200"]
     record = run_locally(
         load_config("fashion-mnist", overrides),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.fft import dct
 
 from aegan.autoencoder import AutoencoderLearner
@@ -40,6 +41,13 @@ def test_magnitudes_are_those_of_each_window_averaged(shape: tuple[int, int, int
     for image, of_channels in zip(images, found, strict=True):
         for channel, one in enumerate(of_channels):
             np.testing.assert_allclose(one, by_hand(image[..., channel]), atol=1e-5)
+
+
+def test_magnitudes_of_many_images_in_a_graph_are_those_of_each() -> None:
+    images = np.random.default_rng(0).normal(size=(100, 8, 8, 1)).astype(np.float32)
+    found = tf.function(magnitudes, autograph=False)(tf.constant(images)).numpy()
+    for image, one in zip(images, found, strict=True):
+        np.testing.assert_allclose(one[0], by_hand(image[..., 0]), atol=1e-5)
 
 
 def test_what_is_moved_costs_little_and_what_is_blurred_much() -> None:
