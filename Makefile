@@ -37,6 +37,7 @@ $(VENV)/.installed: pyproject.toml
 demo: $(VENV)/.installed
 	$(BIN)/aegan run digits --root $(ROOT)
 
+# In the order of collection, so that the long modules begin first and no worker waits for them at the end.
 test: lint
 	$(if $(wildcard $(KSERVE)/.installed),AEGAN_KSERVE_PYTHON=$(CURDIR)/$(KSERVE)/bin/python) \
 	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder $(ARGS)
