@@ -156,8 +156,9 @@ class Gan(Training):
     interpolation_penalty: Weight = 0.0
     """Weight of the penalty on gradients between real and generated samples whose norm is not 1
     (Gulrajani et al. 2017)."""
-    learning_rate: PositiveFloat = 2e-4
-    """The highest that the generator's schedule reaches."""
+    learning_rate: Weight = 2e-4
+    """The highest that the generator's schedule reaches. 0: it stays at the mixture, and only the
+    discriminator learns, to choose among its draws (`draws_per_sample`)."""
     beta_1: Share = 0.0
     """Adam's decay of the first moment, for both networks."""
     beta_2: Share = 0.99
@@ -186,6 +187,11 @@ class Gan(Training):
     at random, each with the weight exp(logit) of the discriminator, which estimates how much denser the
     data is there than what is generated (Rubin 1987; Azadi et al. 2019), calibrated on the validation
     split (Turner et al. 2019)."""
+
+    @property
+    def generator_learns(self) -> bool:
+        """Whether it leaves what it starts from."""
+        return self.learning_rate > 0
 
     @property
     def discriminator(self) -> Architecture:

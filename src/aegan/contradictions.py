@@ -199,11 +199,31 @@ def _of_the_gan(config: Config) -> Iterator[Contradiction]:
             "goes by samples of which none was chosen, and keeps with the generator the discriminator of"
             " that step, which is to choose; leave it out, or use `draws_per_sample: 1`",
         )
+    if not gan.generator_learns:
+        yield from _of_a_generator_that_stays(gan)
     if gan.augment and not (gan.space == "data" and config.data.kind == "image"):
         yield Contradiction(
             ("gan.augment", "gan.space", "data.kind"),
             "changes images before the discriminator sees them and needs `space: data` and `data.kind:"
             f" image`, received {gan.space!r} and {config.data.kind!r}; use []",
+        )
+
+
+def _of_a_generator_that_stays(gan: Gan) -> Iterator[Contradiction]:
+    """There must be something to stay at, and something to learn."""
+    if gan.prior != "mixture":
+        yield Contradiction(
+            ("gan.learning_rate", "gan.prior"),
+            "0 leaves the generator where it starts, which with `prior: normal` is noise; use `mixture`,"
+            " or a rate above 0",
+        )
+    if gan.draws_per_sample == 1 or not gan.discriminator_learning_rate:
+        yield Contradiction(
+            ("gan.learning_rate", "gan.draws_per_sample", "gan.discriminator_learning_rate"),
+            "0 leaves the generator at the mixture, so the discriminator must learn to choose among its"
+            f" draws: received {gan.draws_per_sample} of them and a rate of"
+            f" {gan.discriminator_learning_rate}; set draws_per_sample above 1 and"
+            " discriminator_learning_rate, or a rate above 0",
         )
 
 

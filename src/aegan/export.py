@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from aegan import objectives
 from aegan.data.normalizer import Normalizer
 from aegan.latent import Mixture, Whitening, choose, draw_classes, draw_noise
 
@@ -108,7 +107,9 @@ class AutoencoderExport(tf.Module):
     def _score(self, examples: Tensor) -> Tensor:
         normalized = self._normalizer.apply_tensor(examples)
         reconstruction = self._decoder(self._encoder(normalized))
-        return objectives.mean_squared_error(normalized, reconstruction)
+        axes = tuple(range(1, len(normalized.shape)))
+        # Not `objectives.mean_squared_error`, whose products a GPU that serves may round (TF32).
+        return tf.reduce_mean(tf.square(normalized - reconstruction), axis=axes)
 
 
 class GeneratorExport(tf.Module):

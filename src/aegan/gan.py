@@ -30,7 +30,8 @@ class GanLearner:
     Attributes:
         average: keras.Model, the generator with averaged weights: what is published.
         discriminator: keras.Model, examples or codes, and their classes if there are any, to logits.
-        phases, scale: see `aegan.programs.Learner`; the last phase is the generator's.
+        phases, scale: see `aegan.programs.Learner`; the phase after those of the discriminator's steps
+            is the generator's, if it learns.
     """
 
     def __init__(
@@ -61,7 +62,9 @@ class GanLearner:
 
         def build() -> Any:
             if mixture is not None:
-                return networks.refiner(section, shape[0], size, seed, classes=classes)
+                learns = section.generator_learns
+                sizes = (shape[0], size)
+                return networks.refiner(section, *sizes, seed, classes=classes, learns=learns)
             return networks.generator(section, shape, size, output, seed, classes=classes)
 
         self._generator, self.average = build(), build()
@@ -76,25 +79,24 @@ class GanLearner:
         )
         extent = 1.0 if bounded else 4.0  # standardised: two deviations to both sides
         self._game = Game(section, self._generator, self.discriminator, extent)
-        self.phases, self.scale = section.discriminator_steps + 1, tf.Variable(1.0)
-        trained, rate = (self.discriminator, self._generator), section.learning_rate
-        rates = (section.discriminator_learning_rate or rate, rate)
+        steps, rate, self.scale = section.discriminator_steps, section.learning_rate, tf.Variable(1.0)
+        self.phases = steps + section.generator_learns
+        trained = [(self.discriminator, section.discriminator_learning_rate or rate, steps)]
+        trained += [(self._generator, rate, 1)] * section.generator_learns
         self._descents = [
             Descent(section, rate, network.trainable_variables, self.scale, per_step=per_step)
-            for network, rate, per_step in zip(
-                trained, rates, (section.discriminator_steps, 1), strict=True
-            )
+            for network, rate, per_step in trained
         ]
 
     def update(self, batch: Tensor, step: Tensor) -> dict[str, Tensor]:
-        """Steps of the discriminator, then one of the generator on the samples of the last of them.
+        """Steps of the discriminator, then one of the generator, if it learns, on the last's samples.
 
         Args:
             batch: [B · discriminator_steps, ...] float32; of a conditional GAN a pair of that and
                 labels, [B · discriminator_steps] int32.
             step: counted from 0.
         """
-        draws = draws_of(self._seed, step, self.phases)
+        draws = self._draws(step)
         networks.reseed_dropout((self._generator, self.discriminator), draws.dropout)
         game, whole, steps = self._game, self._labelled(batch), self._section.discriminator_steps
 
@@ -116,21 +118,23 @@ class GanLearner:
             samples = game.generated(noise)
             fixed = tf.stop_gradient(samples)
             found = game.discriminator_gradients(last, fixed, draws, steps - 1, replicas.mean)
-            metrics = self.apply(steps - 1, *found)
-            loss = game.generator_loss(last, samples, draws, replicas.mean)
-        gradients = tape.gradient(loss, values(self._generator))
-        losses = {"generator_loss": loss}
-        metrics |= self.apply(self.phases - 1, gradients, losses)
-        return metrics | replicas.total(found[1] | losses)
+            metrics, losses = self.apply(steps - 1, *found), found[1]
+            if self._section.generator_learns:
+                loss = game.generator_loss(last, samples, draws, replicas.mean)
+                losses |= {"generator_loss": loss}
+        if self._section.generator_learns:
+            gradients = tape.gradient(loss, values(self._generator))
+            metrics |= self.apply(steps, gradients, losses)
+        return metrics | replicas.total(losses)
 
     def gradients(
         self, phase: int, batch: Tensor, step: Tensor, part: Tensor
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Sums over the batch of each sample's gradients and losses, for one of the networks."""
-        whole, draws = self._labelled(batch), draws_of(self._seed, step, self.phases, part)
+        whole, draws = self._labelled(batch), self._draws(step, part)
         dropout = tf.random.fold_in(draws.dropout, phase)
         networks.reseed_dropout((self._generator, self.discriminator), dropout, part)
-        if phase < self.phases - 1:
+        if phase < self._section.discriminator_steps:
             samples = self._game.generated(self._noise(whole, draws, phase))
             return self._game.discriminator_gradients(whole, samples, draws, phase, tf.reduce_sum)
         with tf.GradientTape() as tape:
@@ -140,11 +144,11 @@ class GanLearner:
 
     def apply(self, phase: int, gradients: list[Tensor], _: dict[str, Tensor]) -> dict[str, Tensor]:
         """Descend by mean gradients with the network of the phase."""
-        last = phase == self.phases - 1
-        measured = self._descents[last].apply(gradients)
-        if last:
-            self._update_average(self._descents[last].updates - 1)
-        network = "generator" if last else "discriminator"
+        of_generator = phase == self._section.discriminator_steps
+        measured = self._descents[of_generator].apply(gradients)
+        if of_generator:
+            self._update_average(self._descents[of_generator].updates - 1)
+        network = "generator" if of_generator else "discriminator"
         return {f"{network}_{name}": value for name, value in measured.items()}
 
     def validate(self) -> float | None:
@@ -184,6 +188,9 @@ class GanLearner:
         if self._frequencies is None:
             return Batch(batch, None)
         return Batch(batch[0], tf.one_hot(batch[1], len(self._frequencies)))
+
+    def _draws(self, step: Tensor, part: Tensor | None = None) -> Draws:
+        return draws_of(self._seed, step, self._section.discriminator_steps + 1, part)
 
     def _noise(self, batch: Batch, draws: Draws, phase: int | Tensor) -> Any:
         """What the generator takes to make as many samples, of the same classes."""

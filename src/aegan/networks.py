@@ -86,16 +86,25 @@ def generator(
 
 
 def refiner(
-    architecture: Architecture, code_size: int, noise_size: int, seed: int, *, classes: int = 0
+    architecture: Architecture,
+    code_size: int,
+    noise_size: int,
+    seed: int,
+    *,
+    classes: int = 0,
+    learns: bool = True,
 ) -> Any:
     """A draw from a mixture [code_size] and noise [noise_size] to a code [code_size].
 
-    G(z, e) = z + MLP(z, e), the last layer initialised to zero: training starts at the mixture.
+    G(z, e) = z + MLP(z, e), the last layer initialised to zero: training starts at the mixture, and
+    where the generator is not to learn, G(z, e) = z is all there is.
     With classes it takes a third input, the class as a one-hot row [classes].
     """
     start = keras.Input((code_size,), name="start")
     noise = keras.Input((noise_size,), name="noise")
     inputs = [start, noise, *([_class(classes)] if classes else [])]
+    if not learns:
+        return keras.Model(inputs, layers.Activation("linear")(start), name="generator")
     x = layers.Concatenate()(inputs)
     x = bodies.dense(architecture, x, architecture.hidden[::-1], itertools.count(seed))
     step = layers.Dense(code_size, kernel_initializer="zeros", name="step")(x)

@@ -5,17 +5,20 @@ Logits are the discriminator's raw outputs [B, 1], as are the values; D(x) = sig
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
+
+from aegan import sums
 
 Tensor = Any
 
 
 def mean_squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
     """Mean over all elements but the first axis of (x - x̂)²: [B]."""
-    return tf.reduce_mean(tf.square(x - reconstruction), axis=tuple(range(1, len(x.shape))))
+    return sums.of_squares(x - reconstruction) / math.prod(x.shape[1:])
 
 
 def minimax(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,7 +70,7 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 def gradient_penalty(gradient: Tensor) -> Tensor:
     """‖∂D/∂x‖² of each sample, zero-centred: [B] (R1 on real, R2 on fake; Mescheder et al. 2018)."""
-    return tf.reduce_sum(tf.square(gradient), axis=tuple(range(1, len(gradient.shape))))
+    return sums.of_squares(gradient)
 
 
 def with_input_gradient(rate: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:

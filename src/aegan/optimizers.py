@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from aegan import replicas
+from aegan import replicas, sums
 from aegan.config_training import Training
 
 Tensor = Any
@@ -64,7 +64,7 @@ class Descent:
         gradients = replicas.total(gradients)
         # Keras adds up what all devices give it, and bounds before it does.
         self._keras.apply(replicas.only_once(gradients), self.variables)
-        return {"gradient_norm": _norm(gradients), "learning_rate": rate}
+        return {"gradient_norm": sums.norm(gradients), "learning_rate": rate}
 
     @property
     def updates(self) -> Tensor:
@@ -74,16 +74,6 @@ class Descent:
     def state(self) -> list[Any]:
         """The tf.Variables of the optimiser."""
         return [variable.value for variable in self._keras.variables]
-
-
-def _norm(gradients: list[Tensor]) -> Tensor:
-    """The Euclidean norm of all of them.
-
-    XLA on a CPU keeps the order of a sum, and only across rows can it do several at a time. Two sums it
-    would make one, if nothing stood between them: the magnitude of a square is itself.
-    """
-    squares = [tf.reduce_sum(tf.abs(tf.reduce_sum(tf.square(g), axis=0))) for g in gradients]
-    return tf.sqrt(tf.add_n(squares))
 
 
 def schedule(section: Training, learning_rate: float, per_step: int = 1) -> Any:

@@ -52,7 +52,8 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
         {
             "data": {"kind": "tabular"},
             "normalize": {"method": "standard"},
-            "gan": {"draws_per_sample": 2},
+            "gan": {"draws_per_sample": 2}
+            | {"learning_rate": 0.0, "discriminator_learning_rate": 0.001},
         },
     ),
     "sequences, the article's prior and objective": (

@@ -42,9 +42,10 @@ def test_many_draws_weighed_by_the_ratio_of_densities_have_the_density_of_the_da
     assert np.array_equal(drawn(sampler, 300), samples[:300])
 
 
+@pytest.mark.parametrize("rate", [0.0, 1e-9])
 @pytest.mark.parametrize("objective", ["relativistic", "minimax"])
 def test_a_trained_discriminator_restores_shares_that_the_generator_has_wrong(
-    objective: str, tmp_path: Path
+    objective: str, rate: float, tmp_path: Path
 ) -> None:
     random = np.random.default_rng(0)
     mixture = latent.Mixture(
@@ -55,7 +56,7 @@ def test_a_trained_discriminator_restores_shares_that_the_generator_has_wrong(
     sides = np.where(random.random(4000) < 0.8, 1.0, -1.0)
     codes = (0.3 * random.normal(size=(4000, 2)) + sides[:, np.newaxis] * [1, 0]).astype(np.float32)
     section = {"objective": objective, "hidden": [32, 32], "batch_size": 256, "steps": 400}
-    rates = {"learning_rate": 1e-9, "discriminator_learning_rate": 3e-3, "gamma": 0.0}
+    rates = {"learning_rate": rate, "discriminator_learning_rate": 3e-3, "gamma": 0.0}
     config = validate(tiny(gan=section | rates | {"draws_per_sample": 16}), "test")
     learner = gan.GanLearner(config, (2,), mixture)
     checkpoints = Checkpoints(open_store(str(tmp_path)), "checkpoints", "train_gan")
@@ -66,3 +67,25 @@ def test_a_trained_discriminator_restores_shares_that_the_generator_has_wrong(
             learner.average, mixture, size, None, AS_IT_IS, (2,), choice=choice
         )
         assert (drawn(sampler)[:, 0] > 0).mean() == pytest.approx(share, abs=0.04)
+
+
+@pytest.mark.parametrize("batch", ["mini", "full"])
+def test_a_generator_that_stays_is_the_mixture_and_takes_no_step(
+    batch: str, tmp_path: Path
+) -> None:
+    section = {"learning_rate": 0, "discriminator_learning_rate": 1e-2, "draws_per_sample": 2}
+    sizes = {"batch": batch, "hidden": [8], "batch_size": 32, "steps": 8, "validate_every": 4}
+    config = validate(tiny(gan=section | sizes | {"discriminator_steps": 2}), "test")
+    codes = np.random.default_rng(0).normal(size=(256, 3)).astype(np.float32)
+    learner = gan.GanLearner(config, (3,), latent.standard_gaussian(3))
+    assert learner.average.weights == []
+    assert learner.phases == 2
+    before = [np.array(weight) for weight in learner.discriminator.weights]
+    checkpoints = Checkpoints(open_store(str(tmp_path)), "checkpoints", "train_gan")
+    history = training.train(learner, codes, gan.plan(config), checkpoints)
+    assert not [name for name in history[-1] if name.startswith("generator")]
+    assert history[-1]["discriminator_gradient_norm"] > 0
+    after = learner.discriminator.weights
+    assert np.any(np.array(after[0]) != before[0])
+    noise = latent.draw_noise(latent.standard_gaussian(3), 16, 10, tf.constant([1, 2]))
+    assert np.array_equal(learner.average(noise), noise[0])

@@ -508,6 +508,21 @@ def test_the_digest_of_sections_changes_with_those_only() -> None:
             "gan.draws_per_sample: weighs draws by the ratio of densities, which the logit of `hinge`",
         ),
         (
+            {"gan": {"learning_rate": 0, "draws_per_sample": 2}},
+            "gan.learning_rate: 0 leaves the generator at the mixture, so the discriminator must learn",
+        ),
+        (
+            {"gan": {"learning_rate": 0, "discriminator_learning_rate": 0.001}},
+            "received 1 of them and a rate of 0.001",
+        ),
+        (
+            {
+                "gan": {"learning_rate": 0, "prior": "normal"}
+                | {"draws_per_sample": 2, "discriminator_learning_rate": 0.001}
+            },
+            "gan.learning_rate: 0 leaves the generator where it starts, which with `prior: normal` is",
+        ),
+        (
             {"data": {"source": "digits", "validation_fraction": 0.5, "test_fraction": 0.5}},
             "their sum must be below 1, received 1",
         ),
