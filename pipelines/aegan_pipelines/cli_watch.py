@@ -49,8 +49,8 @@ def watch(
 ) -> None:
     """Submit a run if data.source changed since the last one submitted here.
 
-    Only the source's listing is read. Once done, doing it again does nothing: run it every so often,
-    as a CronJob.
+    Only the source's listing is read; a changed configuration alone submits nothing. Once done,
+    doing it again does nothing: run it every so often, as a CronJob.
     """
     from aegan.config_file import load_config
 

@@ -4,7 +4,8 @@
 
 Nothing is downloaded. The note is written before the run is submitted and completed after it, by
 compare-and-swap: of two watchers at once one submits, and one that is killed in between finds its note
-and submits under the same name, which the configuration and the listing make.
+and submits under the same name, which the root, the configuration and the listing made. A changed
+configuration is no new data: the next run that the data asks for takes it.
 """
 
 from __future__ import annotations
@@ -62,17 +63,18 @@ def watch(
         DataError: there is nothing at the source.
     """
     listing = list_source(config.data.source)
-    key = _digest([config.digest(), sorted(listing.items())])
     store, place = open_store(root), f"watch/{config.name}.json"
     content, generation = store.read_versioned(place)
     note = from_json(content, f"{store.uri}/{place}")
-    if note.get("key") == key and note.get("run_id"):
+    before = {name: tuple(mark) for name, mark in note.get("listing", {}).items()}
+    if listing == before and note.get("run_id"):
         return Watched("unchanged", 0, 0, str(note["run_id"]))
-    if note.get("key") != key:
-        before = {name: tuple(mark) for name, mark in note.get("listing", {}).items()}
+    if listing != before:
         new = [size for name, (size, mark) in listing.items() if before.get(name) != (size, mark)]
         if sum(new) < min_bytes or len(new) < min_files:
             return Watched("too-little", sum(new), len(new), None)
+        # Also the root: runs are found by name, and those of another root are none of this one's.
+        key = _digest([store.uri, config.digest(), sorted(listing.items())])
         note = {"key": key, "listing": listing, "run_id": None, "at": utc_now()}
         note |= {"new_bytes": sum(new), "new_files": len(new)}
         try:
@@ -80,7 +82,7 @@ def watch(
         except PreconditionError:
             return Watched("elsewhere", sum(new), len(new), None)
     # Also when only the note was left by a watcher that was killed: the name finds its run.
-    name = f"{config.name} watch {key[:16]}"
+    name = f"{config.name} watch {note['key'][:16]}"
     run_id = submission.submit(api, config, root, context, name=name).run_id
     store.write(place, to_json(note | {"run_id": run_id}))
     return Watched("submitted", int(note["new_bytes"]), int(note["new_files"]), run_id)

@@ -31,10 +31,10 @@ def look(kfp_server: KfpServer, root: str) -> Callable[..., Watched]:
     kfp_server.runs.executes = False
     open_store(root).write("data/a.npy", b"x" * 100)
 
-    def watch(**least: int) -> Watched:
-        config = validate(tiny(data={"source": f"{root}/data"}), "tiny")
+    def watch(into: str = "out", seed: int = 3, **least: int) -> Watched:
+        config = validate(tiny(data={"source": f"{root}/data"}, seed=seed), "tiny")
         api = Api(kfp_server.url, Credentials(), backoff=0.01)
-        return watching.watch(api, config, f"{root}/out", Context(), **least)
+        return watching.watch(api, config, f"{root}/{into}", Context(), **least)
 
     return watch
 
@@ -53,6 +53,34 @@ def test_a_change_that_is_large_enough_is_submitted_once(
     open_store(root).write("data/a.npy", b"z" * 100)  # of the same size
     assert look().new_bytes == 100
     assert len(kfp_server.runs.items) == 3
+
+
+def test_each_root_has_a_run_of_its_own(
+    look: Callable[..., Watched], kfp_server: KfpServer, root: str
+) -> None:
+    runs = {into: look(into) for into in ("prod", "dev")}
+    assert [run.outcome for run in runs.values()] == ["submitted", "submitted"]
+    roots = {
+        str(run_id): run["runtime_config"]["parameters"]["root"]
+        for run_id, run in kfp_server.runs.items.items()
+    }
+    assert roots == {run.run_id: f"{root}/{into}" for into, run in runs.items()}
+
+
+@pytest.mark.parametrize("least", [{}, {"min_bytes": 1}])
+def test_a_changed_configuration_is_no_new_data_and_the_next_run_takes_it(
+    look: Callable[..., Watched], kfp_server: KfpServer, root: str, least: dict[str, int]
+) -> None:
+    first = look()
+    assert look(seed=4, **least) == Watched("unchanged", 0, 0, first.run_id)
+    open_store(root).write("data/b.npy", b"y" * 50)
+    second = look(seed=4, **least)
+    assert (second.outcome, second.new_bytes) == ("submitted", 50)
+    versions = {
+        run["pipeline_version_reference"]["pipeline_version_id"]
+        for run in kfp_server.runs.items.values()
+    }
+    assert len(versions) == 2
 
 
 @pytest.mark.parametrize("lost", ["before", "after"])
