@@ -6,8 +6,8 @@ names the place it stands for. Where it cannot follow, it is stricter than the r
 
 - bodies with fields that the API does not know are refused (the real gateway drops them silently);
 - names of pipelines and versions must be names of Kubernetes objects, as where they are kept in such;
-- one namespace or none: it authenticates by a bearer token or cookie and authorises by namespace, but
-  knows no roles but one: who may not upload.
+- a list of one namespace holds nothing of another; it authenticates by a bearer token or cookie and
+  authorises by namespace, but knows no roles but one: who may not upload.
 
     service.py      HTTP: routes, authentication, injected faults, a journal of calls
     bodies.py       bodies checked with the models of kfp_server_api; errors as grpc-gateway sends them

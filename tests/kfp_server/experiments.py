@@ -65,6 +65,11 @@ class Experiments:
         del self.items[identity]
         return {}
 
+    def holds(self, item: Json, namespace: str) -> bool:
+        """Whether a run or a schedule is of a namespace: that of its experiment; none means any."""
+        own = self.items.get(str(item.get("experiment_id")), {}).get("namespace", "")
+        return namespace in ("", own)
+
     def of_run(self, identity: str | None) -> str:
         """The experiment of a run; none given means the default (GetValidExperimentNamespacePair)."""
         experiment = self.get(identity or self.default)

@@ -25,10 +25,12 @@ class Pipelines:
         self.items: dict[str, Json] = {}
         self.versions: dict[str, Json] = {}
 
-    def create(self, name: str, display_name: str, description: str, content: bytes) -> Json:
+    def create(
+        self, name: str, display_name: str, description: str, content: bytes, namespace: str = ""
+    ) -> Json:
         """A pipeline with its first version, which takes its name (pipeline_upload_server.go)."""
         spec = specs.read_package(content)
-        item = self._add(name, display_name, description)
+        item = self._add(name, display_name, description, namespace)
         self._add_version(item["pipeline_id"], name, display_name or name, description, spec)
         return item
 
@@ -36,15 +38,17 @@ class Pipelines:
         """POST /pipelines makes a pipeline without a version (pipeline_server.go, CreatePipeline)."""
         body = parse(raw, "V2beta1Pipeline")
         shown = body.get("display_name") or ""
-        return self._add(body.get("name") or shown, shown, body.get("description") or "")
+        told = (body.get("description") or "", body.get("namespace") or "")
+        return self._add(body.get("name") or shown, shown, *told)
 
-    def _add(self, name: str, display_name: str, description: str) -> Json:
+    def _add(self, name: str, display_name: str, description: str, namespace: str) -> Json:
         if not name.strip():
             raise invalid("The pipeline's name cannot be empty or contain only whitespace")
         if len(name) > MAX_NAME:
             raise invalid(f"Pipeline.Name length cannot exceed {MAX_NAME}")
         _check_object_name(name)
-        if any(item["name"] == name for item in self.items.values()):  # unique (name, namespace)
+        there = ((item["name"], item["namespace"]) for item in self.items.values())
+        if (name, namespace) in there:  # unique
             raise already_exists(f"The pipeline name {name} already exists.")
         identity = new_id()
         self.items[identity] = {
@@ -52,6 +56,7 @@ class Pipelines:
             "name": name,
             "display_name": display_name or name,
             "description": description,
+            "namespace": namespace,
             "created_at": now(),
         }
         return self.items[identity]
@@ -99,7 +104,10 @@ class Pipelines:
         raise not_found("Pipeline", name)
 
     def list(self, query: dict[str, str]) -> Json:
-        return page(self.items.values(), query, "pipelines")
+        """Of one namespace; without one, what is shared by all (pipeline_server.go, listPipelines)."""
+        namespace = query.get("namespace", "")
+        there = (item for item in self.items.values() if item["namespace"] == namespace)
+        return page(there, query, "pipelines")
 
     def delete(self, identity: str, cascade: bool) -> Json:
         """Without `cascade`, only a pipeline without versions can go (resource_manager.go)."""

@@ -58,8 +58,13 @@ class RecurringRuns:
         return self.items[identity]
 
     def list(self, query: dict[str, str]) -> Json:
-        experiment = query.get("experiment_id")
-        there = (r for r in self.items.values() if experiment in (None, "", r.get("experiment_id")))
+        experiment, namespace = query.get("experiment_id"), query.get("namespace", "")
+        there = (
+            item
+            for item in self.items.values()
+            if experiment in (None, "", item.get("experiment_id"))
+            and self._experiments.holds(item, namespace)
+        )
         return page(there, query, "recurringRuns")
 
     def set_enabled(self, identity: str, enabled: bool) -> Json:

@@ -116,8 +116,13 @@ class Runs:
         return self.items[identity]
 
     def list(self, query: dict[str, str]) -> Json:
-        experiment = query.get("experiment_id")
-        there = (r for r in self.items.values() if experiment in (None, "", r["experiment_id"]))
+        experiment, namespace = query.get("experiment_id"), query.get("namespace", "")
+        there = (
+            run
+            for run in self.items.values()
+            if experiment in (None, "", run["experiment_id"])
+            and self._experiments.holds(run, namespace)
+        )
         return page(there, query, "runs")
 
     def terminate(self, identity: str) -> Json:

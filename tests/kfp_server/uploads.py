@@ -28,9 +28,8 @@ def upload_pipeline(pipelines: Pipelines, query: dict[str, str], kind: str, raw:
     _authorize(pipelines)
     name = unquote_plus(query.get("name", "")) or query.get("display_name", "") or filename
     try:
-        return pipelines.create(
-            name, query.get("display_name", ""), query.get("description", ""), content
-        )
+        told = (query.get("display_name", ""), query.get("description", ""))
+        return pipelines.create(name, *told, content, query.get("namespace", ""))
     except ApiError as error:
         raise UploadError(error.status, error.message) from None
 

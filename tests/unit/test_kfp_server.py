@@ -186,6 +186,32 @@ def test_lists_have_pages_that_keep_their_criteria(kfp_server: KfpServer) -> Non
     assert len(everything["experiments"]) == 26
 
 
+def test_a_list_of_a_namespace_holds_nothing_of_another(
+    kfp_server: KfpServer, package: str
+) -> None:
+    kfp_server.multi_user, kfp_server.runs.executes = True, False
+    spec = yaml.safe_load(Path(package).read_text())
+    for name in ("a", "b"):
+        body = {"display_name": "same", "namespace": name}
+        assert send(kfp_server, "POST", "/pipelines", body)[0] == 200
+        experiment = send(kfp_server, "POST", "/experiments", body)[1]["experiment_id"]
+        body = {"display_name": f"run {name}", "experiment_id": experiment, "pipeline_spec": spec}
+        body["runtime_config"] = {"parameters": {"path": "x"}}
+        assert send(kfp_server, "POST", "/runs", body)[0] == 200
+        body = recurring(package, display_name=f"schedule {name}", experiment_id=experiment)
+        assert send(kfp_server, "POST", "/recurringruns", body)[0] == 200
+
+    def listed(path: str, key: str, namespace: str) -> list[str]:
+        answer = send(kfp_server, "GET", f"/{path}?namespace={namespace}")[1]
+        return [item["display_name"] for item in answer.get(key, [])]
+
+    for name in ("a", "b"):
+        assert listed("pipelines", "pipelines", name) == ["same"]
+        assert listed("runs", "runs", name) == [f"run {name}"]
+        assert listed("recurringruns", "recurringRuns", name) == [f"schedule {name}"]
+    assert send(kfp_server, "GET", "/pipelines")[1]["total_size"] == 0  # none is shared by all
+
+
 def recurring(package: str, **change: Any) -> dict[str, Any]:
     return {
         "display_name": "nightly",
