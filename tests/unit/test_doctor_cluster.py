@@ -181,7 +181,36 @@ def test_who_may_submit_is_asked_only_where_the_server_asks_it(fake: Loopback, a
 def test_a_missing_service_account(fake: Loopback, api: Any) -> None:
     assert cluster.service_account(api, "team", "own").status == "fail"
     found = cluster.service_account(api, "other", None)
-    assert (found.status, found.cure) == ("warn", "kubectl apply -k manifests/base -n other")
+    assert found.status == "warn"
+    # What pip installs has no manifests/.
+    assert found.cure == (
+        "kubectl create serviceaccount aegan-pipeline -n other, or in a checkout of the repository"
+        " kubectl apply -k manifests/base -n other"
+    )
+
+
+def test_the_secrets_that_images_are_pulled_with_are_looked_for(fake: Loopback) -> None:
+    def look() -> Check:
+        stages = {"train_gan": {"image_pull_secrets": ["other"]}}
+        given = config(image_pull_secrets=["registry"], stages=stages)
+        (found,) = [c for c in examine._cluster(Context(), given, None) if c.name == "pull secrets"]
+        return found
+
+    both = [f"GET {SPACE}/team/secrets/{name}" for name in ("registry", "other")]
+    login = {"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": "c2VjcmV0"}}
+    fake.routes |= dict.fromkeys(both, (200, login))
+    assert (look().status, look().text) == ("ok", "other, registry in team")
+    fake.routes[both[1]] = (404, {"message": "not found"})
+    fake.routes[both[0]] = (200, login | {"type": "Opaque"})
+    found = look()
+    assert found.status == "fail"
+    assert "there is no other in team; registry is of the type Opaque, which" in found.text
+    assert "kubectl create secret docker-registry NAME -n team" in found.cure
+    fake.routes[both[1]] = (403, {"message": "secrets is forbidden"})
+    found = look()
+    assert found.status == "skip"
+    assert "not allowed to look for other, registry in team (get secrets)" in found.text
+    assert not [c for c in examine._cluster(Context(), config(), None) if c.name == "pull secrets"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ TIMEOUT = int(SECONDS)  # the client takes whole seconds only
 KUBEFLOW = "kubeflow"
 SERVICE_ACCOUNT = "aegan-pipeline"
 SUBMITTING = ("create", "pipelines.kubeflow.org", "runs")
+REGISTRY_LOGINS = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
 READING = (("list", "", "pods"), ("get", "", "pods/log"))
 
 
@@ -129,18 +130,48 @@ def service_account(api: Any, space: str, configured: str | None) -> Check:
     except client.ApiException as error:
         if error.status == 404:
             status: Status = "fail" if configured else "warn"
-            cure = f"kubectl apply -k manifests/base -n {space}"
+            cure = (
+                f"kubectl create serviceaccount {name} -n {space}, or in a checkout of the repository"
+                f" kubectl apply -k manifests/base -n {space}"
+            )
             return Check("service account", status, f"there is no {name} in {space}", cure)
         return unknown("service account", error)
     cloud = (found.metadata.annotations or {}).get("iam.gke.io/gcp-service-account")
     return Check("service account", "ok", f"{name}, acts as {cloud or 'no account of the cloud'}")
 
 
+def pull_secrets(api: Any, space: str, names: list[str]) -> Check:
+    """Whether the secrets exist by which nodes log in to a registry; what they hold is not looked at."""
+    from kubernetes import client
+
+    title, wrong = "pull secrets", []
+    for name in names:
+        try:
+            found = client.CoreV1Api(api).read_namespaced_secret(
+                name, space, _request_timeout=TIMEOUT
+            )
+        except client.ApiException as error:
+            if error.status == 403:
+                text = f"not allowed to look for {', '.join(names)} in {space} (get secrets)"
+                return Check(title, "skip", text, f"kubectl get secret {name} -n {space}")
+            if error.status != 404:
+                return unknown(title, error)
+            wrong.append(f"there is no {name} in {space}")
+        else:
+            if found.type not in REGISTRY_LOGINS:
+                wrong.append(f"{name} is of the type {found.type}, which nodes do not log in with")
+    if wrong:
+        cure = f"kubectl create secret docker-registry NAME -n {space} --docker-server=…"
+        return Check(title, "fail", "; ".join(wrong), cure)
+    return Check(title, "ok", f"{', '.join(names)} in {space}")
+
+
 def argo_retries(api: Any, space: str) -> Check:
     """What Argo does with a step whose pod was evicted."""
     from kubernetes import client
 
-    name, cure = "Argo retries", "kubectl apply --server-side -k manifests/argo-retries"
+    name = "Argo retries"
+    cure = "in a checkout of the repository: kubectl apply --server-side -k manifests/argo-retries"
     for place in dict.fromkeys((KUBEFLOW, space)):
         try:
             found = client.CoreV1Api(api).read_namespaced_config_map(

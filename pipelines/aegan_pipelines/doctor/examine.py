@@ -131,8 +131,11 @@ def _cluster(context: Context, config: Config | None, told: Server | None) -> It
     yield limited("permissions", lambda: cluster.permissions(api, space, multi_user))
     yield limited("service account", lambda: cluster.service_account(api, space, account))
     yield limited("Argo retries", lambda: cluster.argo_retries(api, space))
-    if config:
-        yield from _nodes(api, config.compute)
+    if not config:
+        return
+    if names := nodes.pull_secrets(config.compute):
+        yield limited("pull secrets", lambda: cluster.pull_secrets(api, space, names))
+    yield from _nodes(api, config.compute)
 
 
 def _nodes(api: Any, compute: Compute) -> Iterator[Check]:

@@ -69,10 +69,12 @@ def image(name: str, held: int = 0) -> Check:
         cure = "push the image, or correct compute.image"
         return Check("image", "fail", f"{parts.registry} has no {name}", cure)
     if answer.status_code in (401, 403):
-        text = f"{parts.registry} gives {name} only to those who log in, if it is there"
-        return Check(
-            "image", "warn", text, "make sure that the nodes may pull it, or a pull secret"
+        text = (
+            f"{name} could not be looked up: {parts.registry} wants a login"
+            f" ({answer.status_code}), and none is used here"
         )
+        cure = "make sure that the nodes may pull it, or name a login in compute.image_pull_secrets"
+        return Check("image", "warn", text, cure)
     cure = "try again, or use another registry"
     return Check("image", "warn", f"{parts.registry} answered {answer.status_code}", cure)
 

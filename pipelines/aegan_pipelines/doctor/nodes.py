@@ -38,6 +38,12 @@ def placement(step: Step) -> Hashable:
     return accelerators, tuple(sorted(step.node_selector.items())), tuple(tolerated)
 
 
+def pull_secrets(compute: Compute) -> list[str]:
+    """The secrets by which nodes pull the images of any step."""
+    named = (name for step in STEPS for name in step_of(compute, step).image_pull_secrets)
+    return sorted(set(named))
+
+
 def list_nodes(api: Any) -> list[Any] | Check:
     """All nodes, or why they cannot be listed."""
     from kubernetes import client
