@@ -9,13 +9,28 @@ from typing import Any
 
 import yaml
 from aegan_pipelines.pipeline import compile_package
+from aegan_pipelines.sweep_pipeline import compile_sweep
 from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from aegan.config_file import validate
+from aegan.sweep import Trial
 from tests.conftest import tiny
 
+# By field of an executor, the kind of volume that the driver makes of it (driver/k8s.go).
+VOLUMES = {
+    "emptyDirMounts": "emptyDir",
+    "genericEphemeralVolume": "ephemeral",
+    "secretAsVolume": "secret",
+    "pvcMount": "persistentVolumeClaim",
+}
+# What Kubeflow Pipelines, since 2.16, adds to the container of every step.
+ADDED = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
 PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.parameters\['(?P<name>[^']+)'\]\}\}")
 
 
@@ -26,6 +41,32 @@ def compiled(
     path = folder / "package.yaml"
     config = validate(tiny(compute=compute or {}), "test")
     compile_package(config, path, "gs://bucket/root", platform)
+    return _read(path)
+
+
+def compiled_sweep(
+    folder: Path, compute: dict[str, Any] | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The same of a sweep of two trials."""
+    path = folder / "sweep.yaml"
+    config = validate(tiny(compute=compute or {}), "test")
+    trials = [Trial(number, {}, {}) for number in (1, 2)]
+    compile_sweep(config, trials, "coverage", 2, path, "gs://bucket/root")
+    return _read(path)
+
+
+def pod(name: str, executor: dict[str, Any]) -> dict[str, Any]:
+    """The pod of a step, from what the package says of it and what Kubeflow adds."""
+    volumes = [
+        {"name": f"{field}-{number}", kind: {}}
+        for field, kind in VOLUMES.items()
+        for number, _ in enumerate(executor.get(field, ()))
+    ]
+    security = ADDED | executor.get("securityContext", {})
+    return {"containers": [{"name": name, "securityContext": security}], "volumes": volumes}
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     spec, *rest = yaml.safe_load_all(path.read_text("utf-8"))
     json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
     assert len(rest) <= 1

@@ -17,12 +17,11 @@ from aegan.config_compute import STEPS
 from aegan.config_file import validate
 from aegan.errors import ConfigError
 from tests.conftest import tiny
-from tests.packages import compiled, containers, started, tasks
+from tests.kubernetes_objects import violations
+from tests.packages import VOLUMES, compiled, compiled_sweep, containers, pod, started, tasks
 
 PARAMETERS = {"image", "accelerator", "accelerator_count", "data_source"}
-# The fields that put a volume into a pod. All are kinds that Pod Security "restricted" admits: emptyDir,
-# ephemeral and secret volumes and claims; host paths cannot be said at all.
-VOLUMES = {"emptyDirMounts", "genericEphemeralVolume", "secretAsVolume", "pvcMount"}
+# The fields that say nothing of a pod's security, but for the first; host paths cannot be said at all.
 OTHERS = {
     "securityContext",
     "nodeSelector",
@@ -201,16 +200,24 @@ def test_only_training_is_placed_on_the_gpu_nodes_of_a_preset(tmp_path: Path) ->
     assert labels == {"cloud.google.com/gke-accelerator": "nvidia-h100-80gb"}
 
 
-@pytest.mark.parametrize("compute", [{}, EVERYTHING])
-def test_pod_security_restricted_admits_every_pod(compute: dict[str, Any], tmp_path: Path) -> None:
-    """The package's share: no root, and no kind of volume or field that the level forbids.
+@pytest.mark.parametrize("compute", [{}, EVERYTHING], ids=["defaults", "everything"])
+@pytest.mark.parametrize("package", [compiled, compiled_sweep])
+def test_pod_security_restricted_admits_every_pod(
+    package: Any, compute: dict[str, Any], tmp_path: Path
+) -> None:
+    """As far as the package says what a pod is: Kubeflow's share is that of its source."""
+    spec, pods = package(tmp_path, compute)
+    assert set(containers(spec)) == set(pods) - {"pipeline"}
+    assert len(containers(spec)) >= len(STEPS)
+    for name in containers(spec):
+        assert violations(pod(name, pods[name])) == []
+        assert set(pods[name]) <= VOLUMES.keys() | OTHERS
 
-    The rest (no privilege escalation, capabilities dropped, seccomp profile) the server adds itself.
-    """
-    _, pods = compiled(tmp_path, compute)
-    for name in STEPS:
-        assert pods[name]["securityContext"] == {"runAsNonRoot": True}
-        assert set(pods[name]) <= VOLUMES | OTHERS
+
+def test_a_pod_that_may_run_as_root_would_not_be_admitted(tmp_path: Path) -> None:
+    _, pods = compiled(tmp_path)
+    del pods["train_gan"]["securityContext"]
+    assert violations(pod("main", pods["train_gan"])) == ["main: runAsNonRoot must be true"]
 
 
 def test_the_image_has_a_numeric_user_that_is_not_root() -> None:
