@@ -67,11 +67,11 @@ assert "tensorflow" not in sys.modules
     "Keras": """
 import keras
 load = keras.models.load_model
-encoder, decoder = (load(f"{folder}/keras/{name}.keras", safe_mode=True)
-                    for name in ("encoder", "decoder"))
-codes = np.asarray(encoder(images / np.float32(16)))
-found = dict(encode=codes, one=encoder(images[:1] / np.float32(16)),
-    decode=np.rint(np.asarray(decoder(codes)) * 16).astype(np.uint8))
+encode, decode = (load(f"{folder}/keras/{name}.keras", safe_mode=True)
+                  for name in ("encode", "decode"))
+codes = np.asarray(encode(images))
+found = dict(encode=codes, one=encode(images[:1]), decode=decode(codes),
+    reconstruct=decode(encode(images)))
 """,
 }
 

@@ -87,5 +87,6 @@ def test_a_generator_that_stays_is_the_mixture_and_takes_no_step(
     assert history[-1]["discriminator_gradient_norm"] > 0
     after = learner.discriminator.weights
     assert np.any(np.array(after[0]) != before[0])
-    noise = latent.draw_noise(latent.standard_gaussian(3), 16, 10, tf.constant([1, 2]))
+    size = config.gan.noise_size
+    noise = latent.draw_noise(latent.standard_gaussian(3), size, 10, tf.constant([1, 2]))
     assert np.array_equal(learner.average(noise), noise[0])

@@ -41,13 +41,20 @@ def trained(settings: Config, calls: list[int], *, streamed: bool = False, **cha
     return [weight.numpy() for weight in learner.weights()], totals
 
 
-def test_a_batch_in_two_pieces_is_the_batch() -> None:
-    assert plan(config()).pieces == 2
-    (pieces, in_two), (whole, in_one) = (trained(config(), [20], pieces=n) for n in (2, 1))
-    assert any(np.any(a != b) for a, b in zip(pieces, whole, strict=True))  # other roundings
-    for a, b in zip(pieces, whole, strict=True):
+@pytest.mark.parametrize("pieces", [2, 4])
+def test_a_batch_in_pieces_is_the_batch(pieces: int) -> None:
+    (several, in_several), (whole, in_one) = (
+        trained(config(), [20], pieces=n) for n in (pieces, 1)
+    )
+    assert any(np.any(a != b) for a, b in zip(several, whole, strict=True))  # other roundings
+    for a, b in zip(several, whole, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
-    np.testing.assert_allclose(in_two, in_one, rtol=1e-5)
+    np.testing.assert_allclose(in_several, in_one, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "pieces"), [(64, 2), (1022, 2), (1024, 4), (1026, 2)])
+def test_large_batches_come_in_more_pieces(size: int, pieces: int) -> None:
+    assert plan(config(batch_size=size)).pieces == pieces
 
 
 def test_pieces_draw_noise_of_their_own() -> None:

@@ -25,7 +25,14 @@ def run(config: str, root: str, dataset_uri: str, *, fresh: str = "") -> StageRe
     def work(
         dataset: Dataset, checkpoints: Any, monitor: Any, _: Path, output: Path
     ) -> dict[str, Any]:
-        from aegan import autoencoder, export, export_litert, export_onnx, training
+        from aegan import (
+            autoencoder,
+            export,
+            export_keras,
+            export_litert,
+            export_onnx,
+            training,
+        )
 
         learner = autoencoder.AutoencoderLearner(
             settings, dataset.shape, dataset.features("validation")
@@ -41,6 +48,7 @@ def run(config: str, root: str, dataset_uri: str, *, fresh: str = "") -> StageRe
         parts = export.Autoencoder(
             learner.encoder, learner.decoder, dataset.normalizer, dataset.shape
         )
+        export_keras.save_autoencoder(parts, output / "keras")
         exported = export.AutoencoderExport(parts)
         export.save_autoencoder(exported, output / "serving" / "autoencoder" / "1")
         export_onnx.save_autoencoder(parts, output / "onnx")
