@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import click
 
+from aegan.errors import AeganError
 from aegan_pipelines.cli_options import (
     INTERRUPTED,
     cluster_root_option,
@@ -18,6 +19,7 @@ from aegan_pipelines.cli_options import (
     no_cache_option,
     print_json,
     reachable_root,
+    read_parameters,
     submit_options,
     wrong_usage,
 )
@@ -48,6 +50,7 @@ def submit(
     overrides: tuple[str, ...],
     root: str | None,
     no_cache: bool,
+    parameter: tuple[str, ...],
     wait: bool,
     follow: bool,
     as_json: bool,
@@ -58,13 +61,11 @@ def submit(
     Exit codes with --wait or --follow: 0 published, 3 rejected by the gate, 1 failed, 130
     interrupted.
     """
-    import uuid
-
     from aegan.config_file import load_config
 
     settings = load_config(config, overrides)
-    fresh = uuid.uuid4().hex if no_cache else ""
-    start(settings, root, options, fresh=fresh, wait=wait, follow=follow, as_json=as_json)
+    given = read_parameters(parameter, no_cache=no_cache)
+    start(settings, root, options, parameters=given, wait=wait, follow=follow, as_json=as_json)
 
 
 def start(
@@ -72,7 +73,7 @@ def start(
     root: str | None,
     options: dict[str, str | None],
     *,
-    fresh: str,
+    parameters: dict[str, str],
     wait: bool,
     follow: bool,
     as_json: bool,
@@ -84,7 +85,7 @@ def start(
         settings: the configuration.
         root: as given, or None.
         options: for `open_cluster`.
-        fresh: see `run_stage`.
+        parameters: of the pipeline, but for `root`.
         wait: for the end.
         follow: wait, and show what happens.
         as_json: for programs.
@@ -94,13 +95,16 @@ def start(
     root = reachable_root(settings, root or context.root)
     from aegan_pipelines.platforms import local_source_note
 
-    if (note := local_source_note(settings.data.source)) is not None:
+    source = parameters.get("data_source") or settings.data.source
+    if (note := local_source_note(source)) is not None:
         click.echo(f"note: {note}", err=True)
     try:
         from aegan_pipelines import submission
 
         sweeping = None if sweep is None else submission.compiled_sweep(settings, *sweep)
-        done = submission.submit(api, settings, root, context, fresh=fresh, sweep=sweeping)
+        done = submission.submit(
+            api, settings, root, context, parameters=parameters, sweep=sweeping
+        )
     except KeyboardInterrupt:
         click.echo(
             "the server had not answered: a run may have begun, see `aegan runs list`", err=True
@@ -154,33 +158,41 @@ def finish(
             display.show(stage, event, text)
 
     try:
-        state, record = follow(api, run_id, show)
+        ended = follow(api, run_id, show)
     except KeyboardInterrupt:
         display.close()
         _leave_or_cancel(api, run_id)
         sys.exit(INTERRUPTED)
     finally:
         display.close()
-    status = str(record["status"]) if record else state.lower()
     if facts is not None:
-        print_json(facts | {"state": state, "status": status, "record": record})
-    elif record and status in ("published", "rejected"):
+        print_json(facts | ended._asdict())
+    elif ended.status not in ("published", "rejected"):
+        click.echo(f"error: {_why(run_id, ended.state, ended.record)}", err=True)
+    elif ended.record:
         from aegan_pipelines.summary import summarize
 
-        click.echo(summarize(record, root))
+        click.echo(summarize(ended.record, root))
     else:
-        click.echo(f"error: {_why(run_id, state, record)}", err=True)
-    sys.exit(exit_code(status))
+        click.echo(_without_record(ended.status, root))
+    sys.exit(exit_code(ended.status))
 
 
-def _why(run_id: str, state: str, record: dict[str, Any] | None) -> str:
+def _without_record(status: str, root: str) -> str:
+    """How a run ended whose root, a volume of the cluster's for example, cannot be read from here."""
+    passed = status == "published"
+    what = f"a model, into {root}" if passed else "nothing: the gate rejected this model"
+    return f"published  {what} (by the run's steps; scores and report lie in {root})"
+
+
+def _why(run_id: str, state: str, record: dict[str, Any] | None) -> AeganError:
     if record is None and state == "SUCCEEDED":
-        return (
+        return AeganError(
             f"run {run_id} SUCCEEDED, but its record cannot be read from here: whether it published is"
             " not known. Check --root and your access to it"
         )
     reason = (record or {}).get("error") or "no step left an error"
-    return (
+    return AeganError(
         f"run {run_id} {state}: {reason}. `aegan runs logs {run_id}` shows more, `aegan runs resume"
         f" {run_id}` goes on where it stopped"
     )

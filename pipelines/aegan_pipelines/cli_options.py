@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -86,11 +87,41 @@ experiment_option = click.option(
 )
 
 
+parameter_option = click.option(
+    "--parameter",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Set a parameter of the pipeline for this run alone, e.g. image=REGISTRY/aegan:1.",
+)
+
+
 def submit_options(command: Command) -> Command:
-    """How a run on the cluster is filed, and whether to wait for it."""
-    for option in (follow_option, wait_option, service_account_option, experiment_option):
+    """What a run on the cluster gets, how it is filed, and whether to wait for it."""
+    filed = (service_account_option, experiment_option, parameter_option)
+    for option in (follow_option, wait_option, *filed):
         command = option(command)
     return command
+
+
+def read_parameters(given: Iterable[str], *, no_cache: bool) -> dict[str, str]:
+    """The parameters of a run on a cluster, by name.
+
+    Args:
+        given: texts `NAME=VALUE`.
+        no_cache: compute everything anew.
+
+    Raises:
+        UsageError: one of the texts is something else.
+    """
+    found = {"fresh": uuid.uuid4().hex} if no_cache else {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise click.UsageError(
+                f"--parameter {text}: expected NAME=VALUE, such as image=REGISTRY/aegan:1"
+            )
+        found[name] = value
+    return found
 
 
 json_option = click.option(

@@ -74,7 +74,7 @@ def show(run_id: str, as_json: bool, **options: str | None) -> None:
 def logs(run_id: str, as_json: bool, **options: str | None) -> None:
     """Show what the stages of a run said, as far as it lies in the run's root."""
     from aegan_pipelines import cluster
-    from aegan_pipelines.following import details_of
+    from aegan_pipelines.run_details import details_of
 
     api, context = open_cluster(options)
     run = cluster.get_run(api, run_id)

@@ -15,6 +15,7 @@ from aegan_pipelines.cli_options import (
     connection_options,
     json_option,
     no_cache_option,
+    read_parameters,
     submit_options,
     wrong_usage,
 )
@@ -59,6 +60,7 @@ def sweep(
     root: str | None,
     no_cache: bool,
     as_json: bool,
+    parameter: tuple[str, ...],
     wait: bool,
     follow: bool,
     **options: str | None,
@@ -74,24 +76,23 @@ def sweep(
         check_metric(metric)
     settings, trials = expand(config, overrides, grid)
     click.echo(f"{len(trials)} trials, the best by {metric}", err=True)
-    fresh = uuid.uuid4().hex if no_cache else ""
     if options["host"]:
         plan = (trials, metric, parallelism)
         start(
             settings,
             root,
             options,
-            fresh=fresh,
+            parameters=read_parameters(parameter, no_cache=no_cache),
             wait=wait,
             follow=follow,
             as_json=as_json,
             sweep=plan,
         )
         return
-    _refuse_cluster_options(wait=wait, follow=follow, **options)
+    _refuse_cluster_options(parameter=parameter, wait=wait, follow=follow, **options)
     if parallelism > MOST_AT_ONCE_HERE:
         click.echo(f"note: here, {MOST_AT_ONCE_HERE} trials run at the same time", err=True)
-    place = root or DEFAULT_ROOT
+    place, fresh = root or DEFAULT_ROOT, uuid.uuid4().hex if no_cache else ""
 
     def work(**how: Any) -> Record:
         from aegan_pipelines.local_runner import sweep_locally

@@ -2,49 +2,40 @@
 
 The server says whether a run is at work and how it ended. What the stages do is read from the bucket,
 where each leaves its progress (see `aegan.stages.progress`): that works with any server, also for what
-Kubeflow's cache skipped. A bucket that cannot be read from here costs the details, not the following.
+Kubeflow's cache skipped. A root that cannot be read from here, such as a volume of the cluster's, costs
+the progress, not the following: then the server's word on the steps is told.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
-from aegan.config_file import from_json
-from aegan.digests import read_json
-from aegan.errors import AeganError, ConfigError, describe
-from aegan.narration import duration
-from aegan.stages.progress import PROGRESS
-from aegan.stages.stage import FAILURE, STAGES, read_result, stage_keys
-from aegan.stages.trial import trial_run
-from aegan.store import Store, open_store
-from aegan.sweep import read_trials, trial_config
-from aegan_pipelines import cluster
+from aegan_pipelines import cluster, run_steps
 from aegan_pipelines.rest import Api, Json
-
-Show = Callable[[str, str, str], None]
+from aegan_pipelines.run_details import Show, details_of
 
 SHORTEST_POLL_SECONDS, LONGEST_POLL_SECONDS = 1.0, 10.0
-RECORD_PATIENCE_SECONDS = 20.0
 
 
-@dataclass
-class Seen:
-    """What a stage was last seen at."""
+class Ended(NamedTuple):
+    """How a run ended.
 
-    starts: int = 0
-    progress: str = ""
-    failed: str = ""
-    lines: list[list[str]] = field(default_factory=list)
-    over: bool = False
+    Attributes:
+        state: as the server says.
+        status: published, rejected, failed, cancelled; where nothing tells which, the state.
+        record: what its last step wrote, if it can be read.
+    """
+
+    state: str
+    status: str
+    record: Json | None
 
 
 def follow(
     api: Api, run_id: str, show: Show, *, sleep: Callable[[float], None] = time.sleep
-) -> tuple[str, Json | None]:
+) -> Ended:
     """Poll until the run has ended; details are told to `show` as they come.
 
     Args:
@@ -52,195 +43,25 @@ def follow(
         run_id: of the run.
         show: is told each event: stage, kind, text.
         sleep: waits so many seconds.
-
-    Returns:
-        The final state, and the run's record if it can be read.
     """
     run = cluster.get_run(api, run_id)
-    details = details_of(cluster.effective_parameters(api, run), run_id, show)
-    state, pause = "", SHORTEST_POLL_SECONDS
+    spec = cluster.spec_of(api, run)
+    details = details_of(cluster.defaults(spec) | cluster.parameters(run), run_id, show)
+    state, pause, told = "", SHORTEST_POLL_SECONDS, dict[str, str]()
     while True:
         changed = details.look()
         if (now := cluster.state_of(run)) != state:
             state, changed = now, True
             if state not in cluster.FINAL_STATES:
                 show("run", "info", state.lower())
+        steps = run_steps.steps(run, spec)
+        if details.blind:
+            changed |= run_steps.tell(steps, told, show)
+            told = steps
         if state in cluster.FINAL_STATES:
-            return state, details.record(wait=state != "CANCELED", sleep=sleep)
+            record = details.record(wait=state != "CANCELED", sleep=sleep)
+            status = str(record["status"]) if record else run_steps.outcome(state, steps)
+            return Ended(state, status, record)
         pause = SHORTEST_POLL_SECONDS if changed else min(pause * 1.5, LONGEST_POLL_SECONDS)
         sleep(pause)
         run = cluster.get_run(api, run_id)
-
-
-def details_of(parameters: dict[str, Any], run_id: str, show: Show) -> Details | SweepDetails:
-    """What the bucket says about a run, of one model or of a sweep."""
-    if parameters.get("trials"):
-        return SweepDetails(parameters, run_id, show)
-    return Details(parameters, run_id, show)
-
-
-class SweepDetails:
-    """What the bucket says about the trials of a sweep: each is like a run of its own."""
-
-    def __init__(self, parameters: dict[str, Any], run_id: str, show: Show):
-        """As for `Details`; stages carry the number of their trial."""
-        self._own = Details(parameters, run_id, show)
-        self._trials = {}
-        for trial in read_trials(str(parameters["trials"])):
-            config = trial_config(str(parameters.get("config", "")), trial)
-            name, tell = trial_run(run_id, trial.number), _of_trial(trial.number, show)
-            self._trials[trial.number] = Details(parameters | {"config": config}, name, tell)
-
-    def look(self) -> bool:
-        """Tell what is new; whether anything was."""
-        changed = [trial.look() for trial in self._trials.values()]
-        return any(changed)
-
-    def record(self, *, wait: bool, sleep: Callable[[float], None]) -> Json | None:
-        """The sweep's record."""
-        self.look()
-        return self._own.record(wait=wait, sleep=sleep)
-
-    def logs(self) -> list[tuple[str, str, str, str]]:
-        """All that is kept of what the stages said: stage and trial, time, event, text."""
-        return [
-            (f"{stage}#{number}", at, event, text)
-            for number, trial in self._trials.items()
-            for stage, at, event, text in trial.logs()
-        ]
-
-
-def _of_trial(number: int, show: Show) -> Show:
-    return lambda stage, event, text: show(f"{stage}#{number}", event, text)
-
-
-class Details:
-    """What the bucket says about one run."""
-
-    def __init__(self, parameters: dict[str, Any], run_id: str, show: Show):
-        """Take the run's parameters (`config` and `root` are used), its id, and who is told."""
-        self._show, self._run_id = show, run_id
-        self._config = str(parameters.get("config", ""))
-        self._fresh = str(parameters.get("fresh", ""))
-        self._store: Store | None = None
-        try:
-            self._store = open_store(str(parameters.get("root", "")))
-        except AeganError as error:
-            self._give_up(error)
-        self._seen: dict[str, Seen] = {}
-
-    def look(self) -> bool:
-        """Tell what is new; whether anything was."""
-        if self._store is None:
-            return False
-        try:
-            began = read_json(self._store, f"runs/{self._run_id}/began.json")
-            if "dataset_key" not in began:
-                return False
-            keys = stage_keys(from_json(self._config), began["dataset_key"])
-            changed = False
-            for stage in STAGES:  # one after the other: what comes later has not begun
-                changed |= self._look_at(stage, keys[stage], str(began["started"]))
-                if not self._seen[stage].over:
-                    break
-            return changed
-        except (AeganError, ValueError, KeyError) as error:
-            self._give_up(error)
-            return False
-
-    def _look_at(self, stage: str, key: str, since: str) -> bool:
-        assert self._store is not None
-        seen = self._seen.setdefault(stage, Seen())
-        if seen.over:
-            return False
-        place, changed = f"stages/{stage}/{key}", False
-        result = read_result(f"{self._store.uri}/{place}")
-        page = read_json(self._store, f"{place}/{PROGRESS}")
-        starts = [start for start in page.get("starts", []) if _at(start) >= _at(since)]
-        for number in range(seen.starts + 1, len(starts) + 1):
-            self._show(stage, "start", f"again, attempt {number}" if number > 1 else "")
-            changed = True
-        if starts:
-            changed |= self._tell(stage, seen, page, since)
-        seen.starts = len(starts)
-        changed |= self._tell_failure(stage, seen, place, since)
-        # What an earlier run left is not what a run that wants everything anew will use.
-        if result is not None and self._fresh in ("", result.fresh):
-            if _at(result.finished) < _at(since):
-                self._show(stage, "reused", f"inputs unchanged since {result.finished}")
-            elif not any(line[1] == "done" for line in seen.lines):
-                self._show(stage, "done", f"in {duration(result.seconds)}")
-            seen.over = changed = True
-        return changed
-
-    def _tell_failure(self, stage: str, seen: Seen, place: str, since: str) -> bool:
-        """Tell of an attempt that failed; the cluster may make another."""
-        assert self._store is not None
-        failure = read_json(self._store, f"{place}/{FAILURE}")
-        if not failure or failure["at"] == seen.failed or _at(failure["at"]) < _at(since):
-            return False
-        seen.failed = str(failure["at"])
-        self._show(stage, "error", str(failure["error"]))
-        return True
-
-    def _tell(self, stage: str, seen: Seen, page: Json, since: str) -> bool:
-        lines = [line for line in page.get("lines", []) if _at(line[0]) >= _at(since)]
-        new = [line for line in lines if line not in seen.lines and line[1] != "start"]
-        for _, event, text in new:
-            self._show(stage, event, text)
-        changed = bool(new) or page.get("progress", "") != seen.progress
-        over = any(event == "done" for _, event, _ in new)
-        if page.get("progress") and page["progress"] != seen.progress and not over:
-            self._show(stage, "progress", page["progress"])
-        seen.lines, seen.progress = lines, str(page.get("progress", ""))
-        return changed
-
-    def record(self, *, wait: bool, sleep: Callable[[float], None]) -> Json | None:
-        """The run's record. It may come a little later than the state, of which it was the last act."""
-        self.look()
-        patience = RECORD_PATIENCE_SECONDS if wait else 0.0
-        while self._store is not None:
-            try:
-                record = read_json(self._store, f"runs/{self._run_id}/run.json")
-            except AeganError as error:
-                self._give_up(error)
-                break
-            if record:
-                return record
-            if patience <= 0:
-                break
-            sleep(SHORTEST_POLL_SECONDS)
-            patience -= SHORTEST_POLL_SECONDS
-        return None
-
-    def logs(self) -> list[tuple[str, str, str, str]]:
-        """All that is kept of what the stages said: stage, time, event, text."""
-        store = self._store
-        if store is None:
-            raise AeganError(
-                "the run's root cannot be opened from here, and its stages' lines lie there"
-            )
-        began = read_json(store, f"runs/{self._run_id}/began.json")
-        found = []
-        if "error" in began:
-            found.append(("normalize", str(began.get("started")), "error", str(began["error"])))
-        if "dataset_key" in began:
-            for stage, key in stage_keys(from_json(self._config), began["dataset_key"]).items():
-                place = f"stages/{stage}/{key}"
-                page = read_json(store, f"{place}/{PROGRESS}")
-                found += [(stage, str(a), str(e), str(t)) for a, e, t in page.get("lines", [])]
-                failure = read_json(store, f"{place}/{FAILURE}")
-                if failure:
-                    found.append((stage, str(failure["at"]), "error", str(failure["error"])))
-        return found
-
-    def _give_up(self, error: Exception) -> None:
-        """Say once that details are not to be had from here."""
-        self._store = None
-        is_of_another = isinstance(error, ConfigError)
-        reason = "its configuration is of another version" if is_of_another else describe(error)
-        self._show("run", "warning", f"no details of its stages: {reason}")
-
-
-def _at(text: str) -> datetime:
-    return datetime.fromisoformat(text)

@@ -7,21 +7,10 @@ from typing import Any
 from aegan.errors import AeganError
 from aegan.narration import duration, moment
 from aegan_pipelines import cluster
-from aegan_pipelines.following import details_of
-from aegan_pipelines.rest import Api, Json
+from aegan_pipelines.rest import Api
+from aegan_pipelines.run_details import details_of
+from aegan_pipelines.run_steps import steps
 from aegan_pipelines.summary import sweep_lines
-
-WORST_FIRST = (
-    "FAILED",
-    "CANCELED",
-    "CANCELING",
-    "RUNNING",
-    "PAUSED",
-    "PENDING",
-    "SUCCEEDED",
-    "SKIPPED",
-)
-DRIVER = "-driver"
 
 
 def run_facts(api: Api, run_id: str) -> dict[str, Any]:
@@ -48,37 +37,6 @@ def run_facts(api: Api, run_id: str) -> dict[str, Any]:
         "record": record,
         "note": next((note for note in notes if note.startswith("no details")), None),
     }
-
-
-def steps(run: Json, spec: Json) -> dict[str, str]:
-    """The states of the steps that have begun, in the order in which they did.
-
-    What the server calls a task is a node of the workflow: a step's own, which sums up its attempts,
-    those of its pods, all called `executor`, and its driver, which counts only where it failed, since
-    the step then has no state. Steps of one name, as in a loop, are told as one: the worst.
-    """
-    titles = _titles(spec)
-    found: dict[str, list[str]] = {}
-    nodes = (run.get("run_details") or {}).get("task_details") or []
-    for node in sorted(nodes, key=lambda node: str(node.get("start_time"))):
-        name, state = str(node.get("display_name")), str(node.get("state"))
-        if state == "FAILED" and name not in titles:
-            name = name.removesuffix(DRIVER)
-        if name in titles and state in WORST_FIRST:
-            found.setdefault(titles[name], []).append(state)
-    return {title: min(states, key=WORST_FIRST.index) for title, states in found.items()}
-
-
-def _titles(spec: Json) -> dict[str, str]:
-    """The names that people know steps by, by the names of their nodes; groups of steps are none."""
-    components = spec.get("components") or {}
-    titles = {}
-    for component in (spec.get("root") or {}, *components.values()):
-        for name, task in ((component.get("dag") or {}).get("tasks") or {}).items():
-            of = components.get((task.get("componentRef") or {}).get("name")) or {}
-            if "executorLabel" in of:
-                titles[name] = str((task.get("taskInfo") or {}).get("name") or name)
-    return titles
 
 
 def describe_run(facts: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Parameters that a schedule sets, checked as the server and the steps would at each firing."""
+"""Parameters that a schedule or a run sets, checked as the server and the steps would."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def of_spec(spec: Json) -> Json:
 
 
 def mistakes(declared: Json, given: dict[str, str], config: Config | None) -> list[ConfigError]:
-    """All that is wrong with the parameters of a schedule.
+    """All that is wrong with the parameters of a schedule, or of a run.
 
     Args:
         declared: definitions, by name.
-        given: values, by name; without `root`, which a schedule always sets.
+        given: values, by name; without `root`, which is always set.
         config: of the package, if it is known: with these values it must be one that can be run.
     """
     found = list(_wrong_names(declared, given))

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aegan.config import Config
-from aegan.errors import AeganError
+from aegan.errors import AeganError, ConfigError
 from aegan.sweep import Trial
-from aegan_pipelines import cluster
+from aegan_pipelines import cluster, schedule_parameters
 from aegan_pipelines.context import Context
 from aegan_pipelines.rest import Api, Json
 
 MOST_UPLOAD_BYTES = 32 << 20
 HASH_CHARACTERS = 16
+SET_OTHERWISE = ("config", "root", "trials", "metric")
+"""Parameters for which there are arguments and options."""
 
 
 @dataclass(frozen=True)
@@ -106,26 +108,30 @@ def submit(
     root: str,
     context: Context,
     *,
-    fresh: str = "",
+    parameters: dict[str, str] | None = None,
     name: str = "",
     sweep: bytes | None = None,
 ) -> Submitted:
-    """Upload and start.
+    """Upload and start; with other parameters it is another run of the same version.
 
     Args:
         api: of the cluster.
         config: what to run.
         root: where everything lies, as the pods see it.
         context: namespace, experiment, and the service account if it is not the configuration's.
-        fresh: see `run_stage`.
+        parameters: of the pipeline, but for `root`.
         name: of the run, if the caller makes it; if there is a run of this name, it is that one.
         sweep: the package of a sweep, to run that.
+
+    Raises:
+        ConfigError: the pipeline cannot be run with these parameters.
     """
-    namespace = context.namespace or ""
-    if sweep is None:
-        package = upload_package(api, config, compiled(config), namespace)
-    else:
-        package = upload_package(api, config, sweep, namespace, f"aegan-{config.name}-sweep")
+    namespace, given = context.namespace or "", parameters or {}
+    content = compiled(config) if sweep is None else sweep
+    if given:
+        check_parameters(content, given, config)
+    pipeline = f"aegan-{config.name}" + ("" if sweep is None else "-sweep")
+    package = upload_package(api, config, content, namespace, pipeline)
     experiment = cluster.ensure_experiment(api, context.experiment or config.name, namespace)
     reference = {
         "pipeline_id": package.pipeline_id,
@@ -135,13 +141,31 @@ def submit(
         "display_name": name or run_name(config.name),
         "experiment_id": experiment,
         "pipeline_version_reference": reference,
-        "runtime_config": {"parameters": {"root": root} | ({"fresh": fresh} if fresh else {})},
+        "runtime_config": {"parameters": {"root": root} | given},
     }
     if account := context.service_account or config.compute.service_account:
         body["service_account"] = account
     found = cluster.find(api, "/runs", "runs", name, namespace) if name else None
     run_id = str((found or cluster.create_run(api, body, namespace))["run_id"])
     return Submitted(run_id, str(body["display_name"]), cluster.link(api, run_id), package)
+
+
+def check_parameters(package: bytes, given: dict[str, str], config: Config) -> None:
+    """Refuse parameters that the server or the steps would, before anything is uploaded.
+
+    Args:
+        package: of the pipeline.
+        given: values by name.
+        config: in the package.
+
+    Raises:
+        ConfigError: names all mistakes.
+    """
+    declared = schedule_parameters.of_package(package)
+    free = {name: item for name, item in declared.items() if name not in SET_OTHERWISE}
+    if wrong := schedule_parameters.mistakes(free, given, config):
+        lines = "\n".join(f"  {mistake}" for mistake in wrong)
+        raise ConfigError(f"the pipeline cannot be run with these parameters:\n{lines}")
 
 
 def run_name(base: str) -> str:

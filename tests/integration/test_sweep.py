@@ -144,8 +144,8 @@ def test_a_step_that_is_killed_fails_the_sweep_and_keeps_what_the_others_made(
     record = json.loads(output)
     trials = record["sweep"]["trials"]
     assert [trial["score"] is not None for trial in trials] == [True, False, True]
-    assert "trial 2 ended without an error of its own" in record["error"]
-    assert "Run the sweep again: what is finished is reused" in record["error"]
+    assert "  trial 2 (gan.gamma=0.3), in train_gan\n" in record["error"]
+    assert "more memory for that stage (compute.stages), or without these" in record["error"]
     assert record["model"] is None
 
 

@@ -119,7 +119,9 @@ def test_what_did_not_publish_says_why_and_what_to_do(
     code: int,
     said: str,
 ) -> None:
-    monkeypatch.setattr(following, "follow", lambda *_: (state, record))
+    status = record["status"] if record else state.lower()
+    ended = following.Ended(state, status, record)
+    monkeypatch.setattr(following, "follow", lambda *_: ended)
     with pytest.raises(SystemExit) as caught:
         cli_cluster.finish(None, "r", "/root", quiet=True, facts=None)
     assert caught.value.code == code

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from aegan_pipelines.credentials import Credentials
-from aegan_pipelines.following import Details, follow
+from aegan_pipelines.following import follow
 from aegan_pipelines.rest import Api
+from aegan_pipelines.run_details import Details
 
-from aegan.config_file import validate
+from aegan.config_file import from_json, validate, with_parameters
 from aegan.stages.stage import stage_keys
 from aegan.store import open_store
 from tests.conftest import tiny
@@ -130,11 +131,22 @@ def test_a_bucket_that_cannot_be_read_costs_the_details_and_not_the_following(
     def sleep(_: float) -> None:
         kfp_server.runs.set_state(kfp_server.runs.items[run["run_id"]], "SUCCEEDED")
 
-    state, record = follow(api, run["run_id"], lambda *event: told.append(event), sleep=sleep)
-    assert (state, record) == ("SUCCEEDED", None)
+    ended = follow(api, run["run_id"], lambda *event: told.append(event), sleep=sleep)
+    assert ended == ("SUCCEEDED", "succeeded", None)
     assert told[0][:2] == ("run", "warning")
     assert "no details of its stages: cannot open s3://not/ours" in told[0][2]
     assert told[1] == ("run", "info", "pending")
+
+
+def test_a_run_on_other_data_is_looked_for_under_its_own_keys(root: str) -> None:
+    bucket, source = Bucket(root), "gs://other/data"
+    given = stage_keys(from_json(with_parameters(CONFIG.to_json(), source)), "dataset")
+    looked, told = details(bucket, data_source=source)
+    for stage in KEYS:
+        result = {"attempt": "a", "finished": at(1), "seconds": 1.0, "files": {}, "summary": {}}
+        bucket._write(f"stages/{stage}/{given[stage]}/stage.json", {"uri": "", **result})
+    looked.look()
+    assert [stage for stage, event, _ in told if event == "done"] == list(KEYS)
 
 
 def test_a_stage_of_which_only_the_record_is_left_is_told_with_its_time(root: str) -> None:

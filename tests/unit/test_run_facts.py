@@ -14,7 +14,7 @@ from aegan_pipelines.credentials import Credentials
 from aegan_pipelines.following import follow
 from aegan_pipelines.refusals import ClusterError
 from aegan_pipelines.rest import Api
-from aegan_pipelines.run_facts import steps
+from aegan_pipelines.run_steps import steps
 from click.testing import CliRunner, Result
 
 from aegan.config_file import validate

@@ -19,7 +19,7 @@ from aegan.stages.trial import STEPS, read_trial, trial_run
 from aegan.store import Store, open_store
 from aegan.sweep import BETTER, check_metric, describe, read_trials, trial_config
 
-UNFINISHED = "ended without an error of its own: it was killed, or not reached"
+UNFINISHED = "ended without an error of its own: killed, most often for memory, or not reached"
 
 
 def run(config: str, root: str, run_id: str, trials: str, metric: str) -> dict[str, Any]:
@@ -104,9 +104,7 @@ def run_record(
     found = record.collect(config, store, run_id, began, state, message)
     # A trial that was killed ends the loop, so that the best of the others was not judged.
     if found["status"] in ("failed", "rejected") and comparison["best"] is not None and unfinished:
-        lines = (f"trial {row['number']} {UNFINISHED}" for row in unfinished)
-        error = f"{'; '.join(lines)}. Run the sweep again: what is finished is reused"
-        found |= {"status": "failed", "error": error}
+        found |= {"status": "failed", "error": str(_not_judged(unfinished))}
     return record.write(
         store, found | {"sweep": comparison, "page": f"{store.uri}/runs/{run_id}/sweep.html"}
     )
@@ -152,6 +150,22 @@ def _score(
     """
     found = verdict["validation_scores"][verdict["selected"]].get(metric)
     return (metrics["headline"][metric], "test") if found is None else (found, "validation")
+
+
+def _not_judged(unfinished: list[dict[str, Any]]) -> AeganError:
+    """Why nothing was published though a trial came to a score, and what to do."""
+    lines = []
+    for row in unfinished:
+        stage = next(stage for stage in STEPS if stage not in row["stages"])
+        lines.append(f"  trial {row['number']} ({describe(row['settings'])}), in {stage}")
+    return AeganError(
+        "the best trial was not judged, because others ended without an error of their own: killed,"
+        " most often for memory, or not reached:\n"
+        + "\n".join(lines)
+        + "\nRun the sweep again with"
+        " more memory for that stage (compute.stages), or without these values in --grid: what is"
+        " finished is reused"
+    )
 
 
 def _no_best(comparison: dict[str, Any]) -> AeganError:
