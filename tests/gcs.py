@@ -7,6 +7,7 @@ https://cloud.google.com/storage/docs/request-preconditions says.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import itertools
 import socket
@@ -27,13 +28,17 @@ FAULTS: list[Iterator[str]] = []
 """At most one endless series, a fault for each request: "" for none, or the name of one of these:
 
 - unavailable, limited: answers 503 or 429 and does nothing
-- truncated: does so after half of what was uploaded has become the object
+- truncated: half of what is uploaded arrives, which must be refused for its checksum; answers 503
 - reset: breaks the connection off and does nothing
 - lost: breaks it off after having done what was asked for
 - cut: breaks it off in the middle of the answer
 - damaged: one byte of a downloaded object is another
 - slow: answers, after SLOW_SECONDS
 """
+
+STRUCK: collections.Counter[str] = collections.Counter()
+"""How often each fault has had its effect: without a body, there is nothing to truncate or to cut. And
+`taken by half`: how often half an upload became an object, for want of a checksum."""
 
 LISTING_FAULTS: list[Iterator[str]] = []
 """The same for requests that list objects, which FAULTS leaves alone."""
@@ -53,34 +58,53 @@ def _strict(original: Handler) -> Handler:
 
     def handle(request: Any, response: Any, storage: Any, *args: Any, **kwargs: Any) -> None:
         fault = next(faults[0], "") if faults else ""
-        if fault == "truncated" and isinstance(request.data, dict) and "content" in request.data:
-            request.data["content"] = request.data["content"][: len(request.data["content"]) // 2]
-            original(request, response, storage, *args, **kwargs)
+        if fault == "truncated" and isinstance(request.data, dict) and request.data.get("content"):
+            _truncate(original, request, response, storage, *args)
         if fault in ("unavailable", "limited", "truncated"):
             limited = fault == "limited"
             response.status = (
                 HTTPStatus.TOO_MANY_REQUESTS if limited else HTTPStatus.SERVICE_UNAVAILABLE
             )
             response.json({"error": {"code": response.status, "message": "injected"}})
+            STRUCK["limited" if limited else "unavailable"] += 1
             return
         if fault == "reset":
             _break_off(response, 0)
+            STRUCK[fault] += 1
             return
         if fault == "slow":
+            STRUCK[fault] += 1
             time.sleep(SLOW_SECONDS)
         _answer(original, request, response, storage, *args)
-        content = response._content
-        if fault == "lost":
-            _break_off(response, 0)
-        elif fault == "cut" and len(content) > 1:
-            _break_off(response, len(content) // 2)
-        elif fault == "damaged" and isinstance(content, bytes) and content:
-            middle = len(content) // 2
-            changed = bytes([content[middle] ^ 1])
-            response._content = content[:middle] + changed + content[middle + 1 :]
+        _harm(fault, response)
 
     handle.strict = True  # type: ignore[attr-defined]
     return handle
+
+
+def _truncate(original: Handler, request: Any, response: Any, storage: Any, *args: Any) -> None:
+    """Half an upload arrives: the checksum that came with it keeps that from becoming an object."""
+    content = request.data["content"]
+    request.data["content"] = content[: len(content) // 2]
+    original(request, response, storage, *args)
+    refused = response.status == HTTPStatus.BAD_REQUEST
+    STRUCK["truncated" if refused else "taken by half"] += 1
+
+
+def _harm(fault: str, response: Any) -> None:
+    """Let an answer get lost, be cut off, or arrive damaged."""
+    content = response._content
+    if fault == "lost":
+        _break_off(response, 0)
+    elif fault == "cut" and len(content) > 1:
+        _break_off(response, len(content) // 2)
+    elif fault == "damaged" and isinstance(content, bytes) and content:
+        middle = len(content) // 2
+        changed = bytes([content[middle] ^ 1])
+        response._content = content[:middle] + changed + content[middle + 1 :]
+    else:
+        return
+    STRUCK[fault] += 1
 
 
 def _answer(original: Handler, request: Any, response: Any, storage: Any, *args: Any) -> None:
@@ -168,6 +192,12 @@ class StrictEmulator:
         """Let listings show an object under another name, which need not be one that it accepts."""
         objects_of_bucket = self._server._storage.objects[BUCKET]
         objects_of_bucket[other] = objects_of_bucket[key] | {"name": other}
+
+    def keys(self, prefix: str) -> list[str]:
+        """The keys of all objects that begin so, as they are."""
+        return sorted(
+            key for key in self._server._storage.objects[BUCKET] if key.startswith(prefix)
+        )
 
     def new_prefix(self) -> str:
         """URI of a prefix that no other test uses."""

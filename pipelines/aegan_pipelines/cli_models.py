@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import aegan
 from aegan.narration import moment
 from aegan_pipelines.cli_options import json_option, print_json, registry_root_option, width
+
+if TYPE_CHECKING:
+    from aegan.manifest import Manifest
 
 SIGNED = {False: "not signed", True: "has a signature, unchecked: --public-key PEM checks whose"}
 
@@ -36,13 +39,13 @@ def models() -> None:
     """
 
 
-def _resolved(model: str) -> tuple[aegan.Registry, str, str, str]:
-    """Registry, name, version and root digest of what a person wrote."""
+def _resolved(model: str) -> tuple[aegan.Registry, str, str, Manifest]:
+    """Registry, name, version and manifest of what a person wrote."""
     from aegan.references import parse_reference
 
     root, name, reference = parse_reference(model)
     registry = aegan.Registry(root)
-    return registry, name, *registry.resolve(name, reference)
+    return registry, name, *registry.find(name, reference)
 
 
 def _trust(public_keys: tuple[str, ...]) -> aegan.Trust | None:
@@ -161,9 +164,9 @@ def verify(model: str, public_keys: tuple[str, ...]) -> None:
         signature = pulled.signature(folder)
         signer = trust and pulled.check_trust(folder, manifest, trust)
     else:
-        registry, name, version, digest = _resolved(model)
+        registry, name, version, expected = _resolved(model)
         with transfers_shown("verify"):
-            manifest = registry.verify(name, version, digest)
+            manifest = registry.verify(name, version, expected)
         what = f"{name} {version}"
         signature = registry.signature(name, version)
         signer = trust and registry.check_trust(name, version, manifest, trust)
@@ -183,13 +186,12 @@ def pull(model: str, output: Path, public_keys: tuple[str, ...]) -> None:
     from aegan_pipelines.display import transfers_shown
 
     trust = _trust(public_keys)
-    registry, name, version, digest = _resolved(model)
+    registry, name, version, manifest = _resolved(model)
     signed = ""
     if trust is not None:  # before anything appears
-        manifest = registry.manifest(name, version, digest)
         signed = f", signed by {registry.check_trust(name, version, manifest, trust)}"
     with transfers_shown("pull"):
-        registry.pull(name, version, output, digest, trust=trust)
+        registry.pull(name, version, output, manifest, trust=trust)
     click.echo(f"{name} {version} is in {output}{signed}")
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from aegan.digests import to_json
 from aegan.errors import AeganError, IntegrityError, PreconditionError
+from aegan.manifest import Manifest
 from aegan.references import DIGEST_PATTERN, NAME_PATTERN, VERSION_PATTERN, check_model_name
 from aegan.retries import attempts
 from aegan.store import Store
@@ -41,6 +42,7 @@ class Move:
         reason: why.
         forced: whether the gate had not passed the version.
         id: of this move, and no other.
+        manifest: SHA-256 of the version's manifest; "" in moves written before that was recorded.
     """
 
     version: str
@@ -51,6 +53,7 @@ class Move:
     reason: str
     forced: bool = False
     id: str = ""
+    manifest: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,9 @@ def read(store: Store, name: str, alias: str) -> tuple[Alias | None, int]:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise IntegrityError(
             f"{store.uri}/{place(name, alias)} is not a valid alias ({error!r}): expected JSON with"
-            " version, digest, previous, by, at and reason; load a version in place of the alias"
+            " version, digest, previous, by, at and reason; delete this file, whose history is lost,"
+            f" then point the alias anew: aegan models promote {store.uri}/models/{name}@VERSION"
+            f" --to {alias} --reason TEXT"
         ) from None
 
 
@@ -146,7 +151,7 @@ def move(
     store: Store,
     name: str,
     alias: str,
-    choose: Callable[[Alias | None], tuple[str, str]],
+    choose: Callable[[Alias | None], tuple[str, Manifest]],
     *,
     reason: str,
     forced: bool = False,
@@ -159,7 +164,7 @@ def move(
         store: of the registry.
         name: of the model.
         alias: to move.
-        choose: version and root digest, given the alias as it is; asked again if it was moved meanwhile.
+        choose: version and its manifest, given the alias as it is; asked again if it was moved since.
         reason: is recorded.
         forced: is recorded.
 
@@ -171,19 +176,20 @@ def move(
         current, generation = read(store, name, alias)
         if current is not None and own in {made.id for made in (current, *current.history)}:
             return current  # it was written, and the answer got lost
-        version, digest = choose(current)
+        version, manifest = choose(current)
         if current is not None and current.version == version:
             return current
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
         wanted = Alias(
             version=version,
-            digest=digest,
+            digest=manifest.digest,
             previous=current.version if current else None,
             by=_user(),
             at=now,
             reason=reason,
             forced=forced,
             id=own,
+            manifest=manifest.sha256,
             history=(_bare(current), *current.history)[:HISTORY] if current else (),
         )
         try:
@@ -200,6 +206,8 @@ def _known(tree: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"{tree['version']!r} is no version")
     if not re.fullmatch(DIGEST_PATTERN, tree["digest"]):
         raise ValueError(f"{tree['digest']!r} is no digest")
+    if not re.fullmatch(f"({DIGEST_PATTERN})?", tree.get("manifest", "")):
+        raise ValueError(f"{tree['manifest']!r} is no digest")
     if datetime.datetime.fromisoformat(tree["at"]).tzinfo is None:
         raise ValueError(f"{tree['at']} names no time zone")
     return {field.name: tree[field.name] for field in fields(Move) if field.name in tree}

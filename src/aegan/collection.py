@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import datetime
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from aegan import aliases, holds
 from aegan import manifest as manifests
-from aegan.errors import RegistryError
+from aegan.errors import AeganError, RegistryError
 from aegan.references import NAME_PATTERN, VERSION_PATTERN, check_model_name
 from aegan.store import Store
 
@@ -51,7 +52,7 @@ class Rules:
         keep: this many of the newest versions of each model stay.
         older_than: so do those that were published since.
         grace: so do those that an alias has named since.
-        now: when this is asked, UTC.
+        now: when this is asked, UTC; holds go by the clock, whatever it says.
     """
 
     keep: int
@@ -91,14 +92,14 @@ def find_doomed(store: Store, name: str, rules: Rules) -> list[Doomed]:
 def _doomed(
     store: Store, name: str, versions: dict[str, dict[str, float]], kept: set[str], rules: Rules
 ) -> Iterator[Doomed]:
-    now = rules.now.timestamp()
+    now, clock = rules.now.timestamp(), time.time()
     held = {path.rsplit("/", 1)[-1].removesuffix(".json") for path in _holds(store, name)}
     for version in sorted(versions.keys() | held):
         files = versions.get(version, {})
         hold = holds.read(store, name, version)[0] if version in held else None
         if hold is not None and hold.condemned:
             yield Doomed(name, version, "condemned", len(files))
-        elif version in kept or (hold is not None and now - hold.at < holds.HOLD_SECONDS):
+        elif version in kept or (hold is not None and clock - hold.at < holds.HOLD_SECONDS):
             continue
         elif manifests.NAME in files:
             if now - files[manifests.NAME] >= rules.older_than.total_seconds():
@@ -107,11 +108,34 @@ def _doomed(
             yield Doomed(name, version, "incomplete", len(files))
 
 
+def delete_all(store: Store, found: list[Doomed], rules: Rules) -> list[Doomed]:
+    """Delete versions, unless they are needed by now, and what killed writers left; what was deleted.
+
+    Raises:
+        RegistryError: names each that could not be deleted; that kept none of the others.
+    """
+    store.tidy(time.time() - ABANDONED.total_seconds())
+    deleted, failed = [], []
+    for doomed in found:
+        try:
+            if delete(store, doomed, rules):
+                deleted.append(doomed)
+        except AeganError as error:
+            failed.append(f"  {doomed.name} {doomed.version}: {error}")
+    if failed:
+        raise RegistryError(
+            f"{len(deleted)} versions were deleted, and {len(failed)} could not be:\n"
+            + "\n".join(failed)
+            + "\nput right what is named, then collect again"
+        )
+    return deleted
+
+
 def delete(store: Store, doomed: Doomed, rules: Rules) -> bool:
     """Delete a version, unless it is needed by now; whether it was deleted."""
     name, version = doomed.name, doomed.version
     hold, generation = holds.read(store, name, version)
-    fresh = hold is not None and rules.now.timestamp() - hold.at < holds.HOLD_SECONDS
+    fresh = hold is not None and time.time() - hold.at < holds.HOLD_SECONDS
     if fresh and not (hold is not None and hold.condemned):
         return False
     if version in _needed(store, name, rules):  # Only now: what moves later, renews the hold first.
@@ -141,10 +165,10 @@ def _versions(store: Store, name: str) -> dict[str, dict[str, float]]:
     """By version, when each of its files was written, by path."""
     prefix = f"models/{check_model_name(name)}/versions"
     found: dict[str, dict[str, float]] = {}
-    for path, time in store.written(prefix).items():
+    for path, at in store.written(prefix).items():
         version, _, file = path.removeprefix(f"{prefix}/").partition("/")
         if re.fullmatch(VERSION_PATTERN, version) and file:
-            found.setdefault(version, {})[file] = time
+            found.setdefault(version, {})[file] = at
     return found
 
 

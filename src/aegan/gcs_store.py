@@ -18,8 +18,9 @@ from aegan.transfers import WORKERS, HashedFile, checksums, in_parallel, publish
 
 READ_ATTEMPTS = 10
 DEADLINE_SECONDS = 120.0
-"""What fails in passing (429, 5xx, time-outs, broken connections, damaged bodies) is tried again for so
-long, each object on its own; a request that was begun is not cut off by it."""
+"""What fails in passing (429, 5xx, time-outs, broken connections) is tried again for so long, each
+request on its own, of which a large object takes many; an object that arrived damaged is fetched anew
+for so long. No request that was begun is cut off by it."""
 TIMEOUT_SECONDS = (10.0, 60.0)
 """To connect, and from one piece of an answer to the next."""
 PIECE = 2**24
@@ -74,13 +75,21 @@ class GcsStore:
 
     def _below(self, prefix: str) -> builtins.list[tuple[str, Any]]:
         base = self._key(prefix) if prefix else self._prefix
-        with explained(f"{self.uri}/{prefix}"):
+        found = self._blobs(base, f"{self.uri}/{prefix}")
+        names = ((key[len(self._prefix) :].lstrip("/"), key) for key in found if key[-1] != "/")
+        return [(name, found[key]) for name, key in sorted(names)]
+
+    def _blobs(self, base: str, where: str) -> dict[str, Any]:
+        """The object of this key and all below it, by key; also those that stand for folders."""
+        with explained(where):
             client = self._bucket.client
             found = client.list_blobs(self._bucket, prefix=base, **self._patience)
             blobs = {blob.name: blob for blob in found}
-        below = [key for key in blobs if not base or key == base or key.startswith(f"{base}/")]
-        names = ((key[len(self._prefix) :].lstrip("/"), key) for key in below if key[-1] != "/")
-        return [(name, blobs[key]) for name, key in sorted(names)]
+        return {
+            key: blob
+            for key, blob in blobs.items()
+            if not base or key == base or key.startswith(f"{base}/")
+        }
 
     def read(self, name: str) -> bytes | None:
         from google.api_core.exceptions import NotFound
@@ -248,12 +257,13 @@ class GcsStore:
     def delete(self, prefix: str) -> None:
         from google.api_core.exceptions import NotFound
 
-        def delete(name: str) -> None:
+        def delete(key: str) -> None:
             with contextlib.suppress(NotFound):  # another was faster
-                self._bucket.blob(self._key(name)).delete(**self._patience)
+                self._bucket.blob(key).delete(**self._patience)
 
-        with explained(f"{self.uri}/{prefix}"):
-            in_parallel(delete, self.list(prefix))
+        where = f"{self.uri}/{prefix}"
+        with explained(where):  # by the keys that were listed, whatever names others gave them
+            in_parallel(delete, self._blobs(self._key(prefix), where))
 
 
 def _holds(path: Path, crc32c: str) -> bool:

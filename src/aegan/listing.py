@@ -6,7 +6,9 @@ import re
 
 from aegan import aliases
 from aegan import manifest as manifests
+from aegan.aliases import Alias
 from aegan.errors import IntegrityError, RegistryError
+from aegan.manifest import Manifest
 from aegan.published import Published
 from aegan.references import DIGEST_PATTERN, NAME_PATTERN, VERSION_PATTERN, check_model_name
 from aegan.store import Store
@@ -25,39 +27,48 @@ def versions(store: Store, name: str) -> list[str]:
     return sorted(parts[3] for parts in (path.split("/") for path in below) if _is_manifest(parts))
 
 
-def resolve(store: Store, name: str, reference: str) -> tuple[str, str]:
-    """Version and root digest that a version, a digest or an alias names.
+def find(store: Store, name: str, reference: str) -> tuple[str, Manifest]:
+    """Version and manifest that a version, a digest or an alias names.
 
     Raises:
         RegistryError: there is no such version or alias.
-        IntegrityError: what names it, or its manifest, is damaged.
+        IntegrityError: what names it, or its manifest, is damaged, or the two disagree.
     """
-    if re.fullmatch(VERSION_PATTERN, reference):
-        try:
-            return reference, Published(store, name, reference).manifest().digest
-        except RegistryError as error:
-            raise RegistryError(f"{error}: {alternatives(store, name)}") from None
     if re.fullmatch(DIGEST_PATTERN, reference):
-        return _with_digest(store, name, reference), reference
-    alias, _ = aliases.read(store, name, reference)
-    if alias is None:
+        return _with_digest(store, name, reference)
+    alias = None if re.fullmatch(VERSION_PATTERN, reference) else named(store, name, reference)
+    published = Published(store, name, alias.version if alias else reference)
+    try:
+        manifest = published.manifest(alias.digest if alias else None)
+    except RegistryError as error:
+        raise RegistryError(f"{error}: {alternatives(store, name)}") from None
+    if alias is not None:  # The root digest does not know the names of the files.
+        published.check_sha256(manifest, alias.manifest)
+    return published.version, manifest
+
+
+def named(store: Store, name: str, alias: str) -> Alias:
+    """An alias; errors as of `find`."""
+    found, _ = aliases.read(store, name, alias)
+    if found is None:
         raise RegistryError(
-            f"no alias {reference!r} of the model {name!r} in {store.uri}:"
-            f" {alternatives(store, name)}"
+            f"no alias {alias!r} of the model {name!r} in {store.uri}: {alternatives(store, name)}"
         )
-    return alias.version, alias.digest
+    return found
 
 
-def _with_digest(store: Store, name: str, digest: str) -> str:
+def _with_digest(store: Store, name: str, digest: str) -> tuple[str, Manifest]:
     """The newest version with this root digest: the same files may have been published twice."""
     damaged = None
     for version in reversed(versions(store, name)):
         if version.endswith(f"-{digest[:12]}"):
             try:
-                if Published(store, name, version).manifest().digest == digest:
-                    return version
+                manifest = Published(store, name, version).manifest()
             except IntegrityError as error:
                 damaged = error
+            else:
+                if manifest.digest == digest:
+                    return version, manifest
     if damaged is not None:
         raise damaged
     raise RegistryError(

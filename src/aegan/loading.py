@@ -16,6 +16,7 @@ from typing import Any
 from aegan import manifest as manifests
 from aegan import pulled
 from aegan.errors import IntegrityError, RegistryError, StoreError
+from aegan.manifest import Manifest
 from aegan.model import Model
 from aegan.references import parse_reference
 from aegan.registry import Registry
@@ -55,36 +56,40 @@ def load(
         return Model(folder, manifest.name, digest, digest, backend, manifest=manifest)
     root, name, reference = parse_reference(uri)
     registry = Registry(root)
-    version, digest = registry.resolve(name, reference)
-    manifest = registry.manifest(name, version, digest, trust=trust)  # before what takes time
+    version, manifest = registry.find(name, reference, trust=trust)  # before what takes time
     check_backend(backend)
     if root.startswith("gs://"):
-        folder = cached(registry, name, version, digest, trust=trust)
+        folder = cached(registry, name, version, manifest, trust=trust)
     else:
-        folder = registry.fetch(name, version, Path(), digest, trust=trust)
-    return Model(folder, name, version, digest, backend, manifest=manifest)
+        folder = registry.fetch(name, version, Path(), manifest, trust=trust)
+    return Model(folder, name, version, manifest.digest, backend, manifest=manifest)
 
 
 def cached(
-    registry: Registry, name: str, version: str, digest: str, *, trust: Trust | None = None
+    registry: Registry,
+    name: str,
+    version: str,
+    expected: Manifest,
+    *,
+    trust: Trust | None = None,
 ) -> Path:
-    """A verified copy in the user's cache, keyed by digest; fetched anew if it was changed.
+    """A verified copy in the user's cache, keyed by its manifest; fetched anew if it was changed.
 
     Any number of processes may ask at once: one downloads, into a folder beside the cache's, and renames
     it when every file was checked; the others wait for that.
     """
-    expected = registry.manifest(name, version, digest, trust=trust)
+    registry.manifest(name, version, expected, trust=trust)  # still there, and still signed
     base = _cache()
-    target = base / expected.digest
+    target = base / expected.sha256  # the root digest is the same for the same files of two models
     if _is_whole(target, expected):
         return target
     try:
         base.mkdir(parents=True, exist_ok=True)
         _tidy(base)
-        with _locked(base / f".{expected.digest}.lock"):
+        with _locked(base / f".{target.name}.lock"):
             if not _is_whole(target, expected):  # else another was faster
                 with tempfile.TemporaryDirectory(dir=base, prefix=_TEMPORARY) as scratch:
-                    folder = registry.fetch(name, version, Path(scratch), digest)
+                    folder = registry.fetch(name, version, Path(scratch), expected)
                     # May be written later or anew: it is read where the version lies, each time.
                     (folder / manifests.SIGNATURE).unlink(missing_ok=True)
                     if target.is_symlink() or target.exists():
@@ -123,10 +128,11 @@ def _cache() -> Path:
         ) from None
 
 
-def _is_whole(folder: Path, expected: manifests.Manifest) -> bool:
+def _is_whole(folder: Path, expected: Manifest) -> bool:
     try:
         return (
             folder.is_dir()
+            and not folder.is_symlink()
             and not os.path.lexists(folder / manifests.SIGNATURE)
             and (folder / manifests.NAME).read_bytes() == expected.to_json()
             and not manifests.differences(expected, manifests.of_folder(expected.name, folder))

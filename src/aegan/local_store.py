@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from aegan.errors import PreconditionError, StoreError
+from aegan.errors import IntegrityError, PreconditionError, StoreError
 from aegan.store import Staged, check_name, files_below
 from aegan.transfers import (
     copied,
@@ -53,7 +53,7 @@ class LocalStore:
     def marks(self, prefix: str) -> dict[str, tuple[int, str]]:
         found = {}
         for name in self.list(prefix):
-            path = self._path(name)
+            path = self.root / name  # as it was listed, whatever name others gave it
             # Suppressed where it was deleted while it was looked at.
             with readable(path), contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 status = path.stat()
@@ -133,7 +133,7 @@ class LocalStore:
     def digests(self, prefix: str) -> dict[str, str]:
         folder = self._path(prefix)
         with readable(folder):
-            names = plain_files(folder)
+            names = plain_files(_no_link(folder))
             return dict(
                 zip(names, in_parallel(lambda name: digest_of(folder / name), names), strict=True)
             )
@@ -145,7 +145,7 @@ class LocalStore:
             return copied(source / name, folder / name)
 
         with readable(source):
-            names = plain_files(source)
+            names = plain_files(_no_link(source))
             return dict(zip(names, in_parallel(copy, names), strict=True))
 
     def tidy(self, before: float) -> None:
@@ -162,7 +162,7 @@ class LocalStore:
                 target.rename(doomed)
             except (FileNotFoundError, NotADirectoryError):  # nothing there, or someone was faster
                 return
-            if not doomed.is_dir():
+            if doomed.is_symlink() or not doomed.is_dir():
                 doomed.unlink()
                 return
             for _ in range(ATTEMPTS):
@@ -182,6 +182,13 @@ class LocalStore:
             yield path
         finally:
             path.unlink(missing_ok=True)
+
+
+def _no_link(folder: Path) -> Path:
+    """Refuse a folder that is itself a link; those above it may be."""
+    if folder.is_symlink():
+        raise IntegrityError(f"{folder} is a symbolic link; expected plain files")
+    return folder
 
 
 @contextlib.contextmanager

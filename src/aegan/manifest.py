@@ -40,11 +40,19 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the raw digests of all files in path order: stands for the whole version."""
+        """SHA-256 over the raw digests of all files in path order: knows no names.
+
+        As the specification has it, so that the public tool computes the same.
+        """
         hasher = hashlib.sha256()
         for name in self._ordered():
             hasher.update(bytes.fromhex(self.files[name]))
         return hasher.hexdigest()
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the statement, in hex: unlike the root digest, it fixes the names of the files."""
+        return hashlib.sha256(self.to_json()).hexdigest()
 
     def to_json(self) -> bytes:
         """The statement, canonical."""

@@ -31,7 +31,7 @@ class Model:
     """A loaded version.
 
     What takes examples or codes takes an array, in memory or memory-mapped, or an iterator of arrays, as
-    many as there are, and holds no more than a batch of them at a time.
+    many as there are. It holds no more than a batch of them at a time, and joins the answers in memory.
 
     Attributes:
         name: of the model.

@@ -7,6 +7,7 @@ import json
 from aegan import aliases, holds
 from aegan.aliases import Alias
 from aegan.errors import RegistryError
+from aegan.manifest import Manifest
 from aegan.published import Published
 from aegan.store import Store
 
@@ -68,23 +69,27 @@ def point(
 
     Raises:
         RegistryError: there is no such version, or the alias is no longer `only_from`.
-        IntegrityError: the version's verdict is not the one that was published.
+        IntegrityError: the version's verdict or manifest is not the one that was published.
         PreconditionError: others moved the alias each of many times that this tried to.
     """
     published = Published(store, name, version)
     published.manifest()
     holds.renew(store, name, version)
-    digest = published.manifest().digest
-    forced = bool(
-        _refusal(published)
-    )  # also of a version that was forced earlier, and rolled back to
+    manifest = published.manifest()
+    hold, _ = holds.read(store, name, version)
+    published.check_sha256(manifest, hold.manifest if hold else "")
+    # Also of a version that was forced earlier, and rolled back to.
+    forced = bool(_refusal(published))
 
-    def choose(current: Alias | None) -> tuple[str, str]:
+    def choose(current: Alias | None) -> tuple[str, Manifest]:
         if only_from is not None and current != only_from:
             raise RegistryError(
                 f"{name}@{alias} was moved by someone else meanwhile: look, then try again"
             )
-        return version, digest
+        for move in (current, *current.history) if current else ():
+            if move.version == version:
+                published.check_sha256(manifest, move.manifest)
+        return version, manifest
 
     moved = aliases.move(store, name, alias, choose, reason=reason, forced=forced)
     try:

@@ -23,6 +23,9 @@ from aegan.transfers import readable, writable
 
 CURE = "use another version, and find out who changed this one"
 
+Expected = str | Manifest | None
+"""What a version should be, if known: its root digest, which knows no names, or its whole manifest."""
+
 
 def _content(path: Path) -> bytes | None:
     """The bytes of a file; None without one."""
@@ -48,20 +51,20 @@ class Published:
         self.uri = f"{store.uri}/{self.place}"
         self._store = store
 
-    def manifest(self, digest: str | None = None) -> Manifest:
+    def manifest(self, expected: Expected = None) -> Manifest:
         """What the version consists of.
 
         Args:
-            digest: the root digest that is expected, if known.
+            expected: its root digest or its whole manifest, if known.
 
         Raises:
             RegistryError: there is no such version.
             IntegrityError: the manifest is damaged, or of another model, or of other files than the
-                version's name or the expected digest tells.
+                version's name or what is expected tells.
         """
-        return self._manifest(digest)[0]
+        return self._manifest(expected)[0]
 
-    def _manifest(self, digest: str | None) -> tuple[Manifest, bytes]:
+    def _manifest(self, expected: Expected) -> tuple[Manifest, bytes]:
         content = self._store.read(f"{self.place}/{manifests.NAME}")
         if content is None:
             raise RegistryError(f"no version {self.version} of {self.name} in {self._store.uri}")
@@ -73,17 +76,28 @@ class Published:
             raise IntegrityError(
                 f"{self.uri}: the manifest is that of a model named {manifest.name!r}; {CURE}"
             )
-        found = manifest.digest[:12]
+        self._check(manifest, expected)
+        return manifest, content
+
+    def _check(self, manifest: Manifest, expected: Expected) -> None:
+        """Compare a manifest with the version's name and with what is expected."""
+        what, found = f"{self.name} {self.version}", f"{manifest.digest[:12]}…"
         if not self.version.endswith(manifest.digest[:12]):
             raise IntegrityError(
-                f"{self.name} {self.version}: the manifest is that of other files,"
-                f" root digest {found}…"
+                f"{what}: the manifest is that of other files, root digest {found}; {CURE}"
             )
-        if digest is not None and manifest.digest != digest:
+        if isinstance(expected, Manifest):
+            self.check_sha256(manifest, expected.sha256)
+        elif expected is not None and manifest.digest != expected:
+            raise IntegrityError(f"{what}: root digest {found}, expected {expected[:12]}…; {CURE}")
+
+    def check_sha256(self, manifest: Manifest, expected: str) -> None:
+        """Compare the SHA-256 of a whole manifest, which tells if files were renamed; "" for unknown."""
+        if expected and manifest.sha256 != expected:
             raise IntegrityError(
-                f"{self.name} {self.version}: root digest {found}…, expected {digest[:12]}…"
+                f"{self.name} {self.version}: the manifest was rewritten since it was published or"
+                f" promoted, SHA-256 {manifest.sha256[:12]}…, expected {expected[:12]}…; {CURE}"
             )
-        return manifest, content
 
     def read_file(self, path: str) -> bytes:
         """One file, checked against the manifest.
@@ -97,32 +111,34 @@ class Published:
         content = None if expected is None else self._store.read(f"{self.place}/{path}")
         if content is None:
             self._still_there()
-            raise IntegrityError(f"{where} is missing: expected every published version to have it")
+            raise IntegrityError(
+                f"{where} is missing: expected every published version to have it; {CURE}"
+            )
         if hashlib.sha256(content).hexdigest() != expected:
             raise IntegrityError(f"{where} is not what was published; {CURE}")
         return content
 
-    def verify(self, digest: str | None = None) -> Manifest:
+    def verify(self, expected: Expected = None) -> Manifest:
         """Check every file where it lies, without keeping a copy.
 
         Args:
-            digest: the root digest that is expected, if known.
+            expected: its root digest or its whole manifest, if known.
 
         Raises:
             IntegrityError: names every extra, missing and changed file.
         """
-        return self._checked(digest, lambda: self._store.digests(self.place))
+        return self._checked(expected, lambda: self._store.digests(self.place))
 
-    def download(self, folder: Path, digest: str | None = None) -> Manifest:
+    def download(self, folder: Path, expected: Expected = None) -> Manifest:
         """Copy every file into a local folder that holds none of them yet, checked.
 
         Raises:
             IntegrityError: names every extra, missing and changed file; the folder is worthless.
         """
-        return self._checked(digest, lambda: self._store.download(self.place, folder))
+        return self._checked(expected, lambda: self._store.download(self.place, folder))
 
-    def _checked(self, digest: str | None, transfer: Callable[[], dict[str, str]]) -> Manifest:
-        manifest, content = self._manifest(digest)
+    def _checked(self, expected: Expected, transfer: Callable[[], dict[str, str]]) -> Manifest:
+        manifest, content = self._manifest(expected)
         try:
             with metered(lambda: sum(size for size, _ in self._store.marks(self.place).values())):
                 found = transfer()
@@ -145,34 +161,38 @@ class Published:
                 f"{self.name} {self.version} was deleted while it was read; use another version"
             ) from None
 
-    def pull(self, target: Path, digest: str | None = None) -> Manifest:
+    def pull(self, target: Path, expected: Expected = None) -> Manifest:
         """Copy into a new folder, checked; it appears whole or not at all.
 
         A folder that holds the same version already is left as it is, but for a signature that was made
         since, which it gets.
 
         Raises:
-            RegistryError: the folder holds something else.
+            RegistryError: the folder holds something else, or lies in a bucket.
             IntegrityError: names every extra, missing and changed file.
             StoreError: the folder cannot be written.
         """
+        if str(target).startswith("gs:/"):  # a path makes one slash of two
+            raise RegistryError(
+                f"{target}: expected a local folder; copy it to the bucket afterwards"
+            )
         with writable(target):
             if target.exists() and (not target.is_dir() or any(target.iterdir())):
-                return self._complete(target, digest)
+                return self._complete(target, expected)
             target.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=target.parent, prefix=".aegan-tmp-") as scratch:
                 folder = Path(scratch) / self.version
-                manifest = self.download(folder, digest)
+                manifest = self.download(folder, expected)
                 folder.rename(target)
         return manifest
 
-    def _complete(self, target: Path, digest: str | None) -> Manifest:
+    def _complete(self, target: Path, expected: Expected) -> Manifest:
         """Compare a folder with the version; a signature that was made since is added.
 
         Raises:
             RegistryError: it holds something else.
         """
-        manifest, content = self._manifest(digest)
+        manifest, content = self._manifest(expected)
         signature = self.signature()
         lines = ["it is no folder"]
         if target.is_dir():

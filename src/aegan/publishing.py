@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import time
 from pathlib import Path
 
@@ -55,11 +54,10 @@ def _size(folder: Path) -> int:
 
 def _reserve(store: Store, manifest: Manifest) -> str:
     """A version's name for this manifest alone; the same for the same one in the same second."""
-    whole = hashlib.sha256(manifest.to_json()).hexdigest()
     while True:
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
         version = f"{now}-{manifest.digest[:12]}"
-        if holds.renew(store, manifest.name, version, manifest=whole):
+        if holds.renew(store, manifest.name, version, manifest=manifest.sha256):
             return version
         time.sleep(0.1)  # The same contents under other paths: wait for the next second.
 

@@ -20,7 +20,7 @@ from aegan.collection import Doomed, Rules
 from aegan.errors import AeganError, RegistryError
 from aegan.local_store import LocalStore
 from aegan.manifest import Manifest
-from aegan.published import Published
+from aegan.published import Expected, Published
 from aegan.signatures import Trust
 from aegan.store import open_store
 
@@ -61,31 +61,43 @@ class Registry:
         return aliases.read_readable(self._store, name)
 
     def manifest(
-        self, name: str, version: str, digest: str | None = None, *, trust: Trust | None = None
+        self, name: str, version: str, expected: Expected = None, *, trust: Trust | None = None
     ) -> Manifest:
         """What a version consists of, and who signed that; none of its files is looked at.
 
         Raises:
             RegistryError: there is no such version.
-            IntegrityError: the manifest is damaged, or of other files than the version's name or the
-                expected digest tells, or not signed as it must.
+            IntegrityError: the manifest is damaged, or of other files than the version's name or what
+                is expected tells, or not signed as it must.
         """
         published = Published(self._store, name, version)
         try:
-            manifest = published.manifest(digest)
+            manifest = published.manifest(expected)
         except RegistryError as error:
             raise RegistryError(f"{error}: {listing.alternatives(self._store, name)}") from None
         if trust is not None:
             published.check_trust(manifest, trust)
         return manifest
 
-    def resolve(self, name: str, reference: str) -> tuple[str, str]:
-        """The version that an alias, a version or a root digest names, and its root digest.
+    def find(
+        self, name: str, reference: str, *, trust: Trust | None = None
+    ) -> tuple[str, Manifest]:
+        """The version that an alias, a version or a root digest names, and its manifest.
 
         Raises:
             RegistryError: there is no such alias or version.
+            IntegrityError: the alias or the manifest is damaged, or not what the other tells, or the
+                manifest is not signed as it must.
         """
-        return listing.resolve(self._store, name, reference)
+        version, manifest = listing.find(self._store, name, reference)
+        if trust is not None:
+            self.check_trust(name, version, manifest, trust)
+        return version, manifest
+
+    def resolve(self, name: str, reference: str) -> tuple[str, str]:
+        """The version that `find` gives, and its root digest; the same errors."""
+        version, manifest = self.find(name, reference)
+        return version, manifest.digest
 
     # --- Writing
 
@@ -133,7 +145,7 @@ class Registry:
             RegistryError: there is no such alias or version, it has named no other version, no reason is
                 given, or someone else moved it meanwhile.
         """
-        self.resolve(name, alias)  # for its message
+        listing.named(self._store, name, alias)  # for its message
         return promotion.roll_back(self._store, name, alias, reason=reason)
 
     def set_alias(self, name: str, alias: str, version: str, reason: str) -> Alias:
@@ -170,10 +182,12 @@ class Registry:
             grace: versions that an alias has named since stay, and the one it named before.
             names: of the models to look at; None for all.
             dry_run: delete nothing.
-            now: the time to count back from; None for the present.
+            now: the time to count back from; None for the present. What is held, or on its way, is
+                told by the clock alone.
 
         Raises:
             IntegrityError: an alias is damaged, so that nobody knows what is needed.
+            RegistryError: some versions could not be deleted, each of which is named; all others were.
         """
         rules = Rules(keep, older_than, grace, now or datetime.datetime.now(datetime.UTC))
         found = [
@@ -181,29 +195,26 @@ class Registry:
             for name in (collection.names(self._store) if names is None else names)
             for doomed in collection.find_doomed(self._store, name, rules)
         ]
-        if dry_run:
-            return found
-        self._store.tidy(rules.now.timestamp() - collection.ABANDONED.total_seconds())
-        return [doomed for doomed in found if collection.delete(self._store, doomed, rules)]
+        return found if dry_run else collection.delete_all(self._store, found, rules)
 
     # --- Reading
 
     def verify(
-        self, name: str, version: str, digest: str | None = None, *, trust: Trust | None = None
+        self, name: str, version: str, expected: Expected = None, *, trust: Trust | None = None
     ) -> Manifest:
         """Check every file of a version where it lies, and who signed it.
 
         Args:
             name: of the model.
             version: of the model.
-            digest: the root digest that is expected, if known.
+            expected: its root digest or its whole manifest, if known.
             trust: whose signature is expected, if any.
 
         Raises:
             IntegrityError: names every extra, missing and changed file; or it is not signed as it must.
         """
         published = Published(self._store, name, version)
-        manifest = published.verify(digest)
+        manifest = published.verify(expected)
         if trust is not None:
             published.check_trust(manifest, trust)
         return manifest
@@ -213,16 +224,16 @@ class Registry:
         name: str,
         version: str,
         scratch: Path,
-        digest: str | None = None,
+        expected: Expected = None,
         *,
         trust: Trust | None = None,
     ) -> Path:
         """A local folder with a version, checked as `verify` does: in place, or below `scratch`."""
         published = Published(self._store, name, version)
         if isinstance(self._store, LocalStore):
-            self.verify(name, version, digest, trust=trust)
+            self.verify(name, version, expected, trust=trust)
             return self._store.fetch(published.place, scratch)
-        manifest = published.download(scratch / version, digest)
+        manifest = published.download(scratch / version, expected)
         if trust is not None:
             published.check_trust(manifest, trust)
         return scratch / version
@@ -232,13 +243,13 @@ class Registry:
         name: str,
         version: str,
         target: Path,
-        digest: str | None = None,
+        expected: Expected = None,
         *,
         trust: Trust | None = None,
     ) -> Path:
         """Copy a version into a new folder, checked as `verify` does; see `Published.pull`."""
-        manifest = self.manifest(name, version, digest, trust=trust)  # before anything appears
-        Published(self._store, name, version).pull(target, manifest.digest)
+        manifest = self.manifest(name, version, expected, trust=trust)  # before anything appears
+        Published(self._store, name, version).pull(target, manifest)
         return target
 
     def read_file(self, name: str, version: str, path: str) -> bytes:

@@ -80,7 +80,9 @@ class Store(Protocol):
         """A local folder with all objects below `prefix`: in place if local, else under scratch."""
 
     def stage(self, folder: Path) -> AbstractContextManager[Staged]:
-        """Read each plain file of a local folder once, so that `place` can make them appear.
+        """Hash each plain file of a local folder, so that `place` can make them appear.
+
+        A folder copies what it hashes. A bucket reads again to upload, and takes only what was hashed.
 
         Raises:
             IntegrityError: something in it is no plain file, or a file was changed meanwhile.

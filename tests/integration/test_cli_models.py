@@ -81,6 +81,14 @@ def test_what_was_pulled_is_shown_and_verified_where_it_lies(
         assert "changed: README.md" in refused.stderr
 
 
+def test_a_bucket_is_no_place_to_pull_to(kept: tuple[str, str], tmp_path: Path) -> None:
+    root, version = kept
+    refused = models("pull", f"{root}/models/tiny@{version}", "-o", "gs://bucket/pulled")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "gs:/bucket/pulled: expected a local folder; copy it to the bucket" in refused.stderr
+    assert not Path("gs:").exists()
+
+
 # --- Aliases
 
 

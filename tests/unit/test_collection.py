@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import datetime
+import os
+import re
+import shlex
+import time
 from pathlib import Path
 
 import pytest
+from aegan_pipelines.cli_models import models
+from click.testing import CliRunner
 
 from aegan import aliases, collection, holds
 from aegan.collection import Rules
 from aegan.errors import IntegrityError, RegistryError, StoreError
 from aegan.registry import Registry
 from aegan.store import open_store
+from tests.gcs import StrictEmulator
 from tests.privileges import run_without_privileges
 from tests.versions import age_holds, folder, publish
 
@@ -21,6 +28,9 @@ HALF = "20260101T000000Z-0123456789ab"
 
 
 def _gc(root: str, keep: int = 0, **options: object) -> list[tuple[str, str]]:
+    if "now" not in options:  # as if what was published before was so long ago, too
+        for name in collection.names(open_store(root)):
+            age_holds(root, name)
     settings = {"older_than": 30 * DAY, "now": LATER} | options
     return [(x.version, x.reason) for x in Registry(root).gc(keep=keep, **settings)]  # type: ignore[arg-type]
 
@@ -69,6 +79,7 @@ def test_what_was_held_within_a_day_stays(root: str, tmp_path: Path) -> None:
     [version] = publish(root, tmp_path, "1")
     now = datetime.datetime.now(datetime.UTC)
     assert _gc(root, older_than=0 * DAY, now=now) == []
+    assert _gc(root, older_than=0 * DAY, now=LATER) == []  # holds go by the clock alone
     age_holds(root)
     assert _gc(root, older_than=0 * DAY, now=now + DAY / 24) == [(version, "old")]
 
@@ -82,14 +93,14 @@ def test_abandoned_uploads_go_after_a_day_and_those_in_progress_stay(root: str) 
 
 
 def test_what_killed_writers_left_in_a_folder_goes_after_a_day(tmp_path: Path) -> None:
-    now = datetime.datetime.now(datetime.UTC)
     (tmp_path / ".aegan-tmp-1").mkdir()
     (tmp_path / ".aegan-tmp-1" / "weights").write_bytes(b"half a copy")
     (tmp_path / ".aegan-tmp-2").write_bytes(b"half a file")
-    _gc(str(tmp_path), now=now + 0.9 * DAY)
-    assert len(list(tmp_path.iterdir())) == 2
-    _gc(str(tmp_path), now=now + 1.1 * DAY)
-    assert list(tmp_path.iterdir()) == []
+    for days, left in ((0.9, 2), (1.1, 0)):
+        for path in tmp_path.iterdir():
+            os.utime(path, times=(time.time() - days * DAY.total_seconds(),) * 2)
+        _gc(str(tmp_path), now=LATER)  # these, too, go by the clock alone
+        assert len(list(tmp_path.iterdir())) == left
 
 
 @pytest.mark.parametrize("left", ["everything", "no manifest", "nothing"])
@@ -123,6 +134,7 @@ def test_what_is_promoted_between_the_look_and_the_deletion_stays(
     root: str, tmp_path: Path
 ) -> None:
     [version] = publish(root, tmp_path, "1")
+    age_holds(root)
     store = open_store(root)
     rules = Rules(0, 0 * DAY, 0 * DAY, datetime.datetime.now(datetime.UTC) + 2 * DAY)
     [doomed] = collection.find_doomed(store, "m", rules)
@@ -172,12 +184,71 @@ def test_the_same_contents_under_other_paths_are_another_version(root: str, tmp_
         assert registry.verify("m", version).files.keys() == {path}
 
 
+@pytest.mark.parametrize("name", ["a\\b", "folder/", "a//b"])
+def test_an_object_with_a_name_that_no_reader_takes_goes_with_its_version(
+    bucket: str, emulator: StrictEmulator, tmp_path: Path, name: str
+) -> None:
+    first, second = sorted(publish(bucket, tmp_path, "1", "2"))
+    place = f"{bucket.split('/', 3)[3]}/models/m/versions/{first}"
+    emulator.list_as(f"{place}/weights", f"{place}/{name}")
+    emulator.list_as(f"{place}/weights", f"{place}-beside/{name}")
+    assert _gc(bucket) == [(first, "old"), (second, "old")]
+    assert emulator.keys(place) == [f"{place}-beside/{name}"]
+
+
+def test_a_file_with_a_name_that_no_reader_takes_goes_with_its_version(tmp_path: Path) -> None:
+    root = str(tmp_path / "root")
+    versions = publish(root, tmp_path, "1", "2")
+    Path(Registry(root).uri("m", versions[0]), "a\\b").write_bytes(b"x")
+    assert {version for version, _ in _gc(root)} == set(versions)
+    assert open_store(root).list("models/m/versions") == []
+
+
+def test_a_version_that_cannot_be_deleted_keeps_none_of_the_others(
+    root: str, tmp_path: Path
+) -> None:
+    versions = sorted(publish(root, tmp_path, "1", "2", "3"))
+    original = holds.condemn
+
+    def condemn(store: object, name: str, version: str, *others: object) -> bool:
+        if version == versions[0]:
+            raise StoreError("a retention policy keeps it")
+        return original(store, name, version, *others)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(holds, "condemn", condemn)
+        message = rf"2 versions were deleted, and 1 could not be:\n  m {versions[0]}: a retention"
+        with pytest.raises(RegistryError, match=message):
+            _gc(root)
+    assert Registry(root).versions("m") == versions[:1]
+
+
 def test_a_damaged_alias_stops_the_collection(root: str, tmp_path: Path) -> None:
     publish(root, tmp_path, "1")
     open_store(root).write("models/m/aliases/champion.json", b"{")
     with pytest.raises(IntegrityError, match="is not a valid alias"):
         _gc(root)
     assert len(Registry(root).versions("m")) == 1
+
+
+def test_a_damaged_alias_is_mended_as_its_message_says(root: str, tmp_path: Path) -> None:
+    registry, store = Registry(root), open_store(root)
+    first, second = publish(root, tmp_path, "1", "2")
+    registry.promote("m", first, reason="one")
+    store.write("models/m/aliases/champion.json", b"{")
+    with pytest.raises(IntegrityError) as caught:
+        registry.promote("m", second, reason="two")
+    told = re.search(
+        r"([^ ]+) is not a valid alias .* delete this file, .* anew: aegan models (.+)$",
+        str(caught.value),
+    )
+    assert told is not None
+    store.delete(told[1].removeprefix(f"{root}/"))
+    command = shlex.split(told[2].replace("VERSION", second).replace("TEXT", "mended"))
+    done = CliRunner().invoke(models, command)
+    assert done.exit_code == 0, done.output
+    assert registry.aliases("m")["champion"].reason == "mended"
+    assert _gc(root) == [(first, "old")]
 
 
 def _collect_unreadable(root: str) -> None:

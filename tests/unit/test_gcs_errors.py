@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import requests
-from google.api_core.exceptions import NotFound, PreconditionFailed
+from google.api_core.exceptions import Forbidden, NotFound, PreconditionFailed
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
@@ -27,6 +27,16 @@ def answer(status: int) -> Any:
         # Which of the two comes, depends on the way of the upload and the client's version.
         (InvalidResponse(answer(412), "x"), PreconditionError, "gs://b/x was written by someone"),
         (InvalidResponse(answer(400), "y"), StoreError, "gs://b/x: the bucket refused: .*y"),
+        (
+            InvalidResponse(answer(403), "y"),
+            StoreError,
+            "no right to do that at gs://b/x: .*y; `ae",
+        ),
+        (
+            Forbidden("y"),
+            StoreError,
+            "no right .* at gs://b/x: .*y; `aegan doctor --root ROOT` says",
+        ),
         (DataCorruption(answer(200), "y"), StoreError, "gs://b/x arrived damaged: .*y"),
         (NotFound("y"), StoreError, "gs://b/x was not found; check that the bucket exists"),
         (DefaultCredentialsError("y"), StoreError, "no credentials for gs://b/x: y; run `gcloud"),

@@ -148,8 +148,8 @@ def test_a_move_whose_answer_got_lost_is_not_made_twice(root: str, tmp_path: Pat
             raise PreconditionError("lost")
 
     store.write = write  # type: ignore[method-assign]
-    digest = registry.manifest("m", second).digest
-    aliases.move(store, "m", "champion", lambda _: (second, digest), reason="two")
+    manifest = registry.manifest("m", second)
+    aliases.move(store, "m", "champion", lambda _: (second, manifest), reason="two")
     found = registry.aliases("m")["champion"]
     assert [move.version for move in (found, *found.history)] == [third, second, first]
 

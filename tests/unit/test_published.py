@@ -14,14 +14,16 @@ from typing import Any
 
 import pytest
 
+import aegan
+from aegan import manifest as manifests
 from aegan.digests import to_json
 from aegan.errors import AeganError, IntegrityError, RegistryError, StoreError
 from aegan.loading import cached
-from aegan.manifest import NAME, SIGNATURE
+from aegan.manifest import NAME, SIGNATURE, Manifest
 from aegan.registry import Registry
 from aegan.store import open_store
 from tests.gcs import StrictEmulator
-from tests.versions import FILES, publish
+from tests.versions import FILES, folder, publish
 
 EVIL = b"evil"
 
@@ -140,7 +142,93 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
             use()
 
 
+def test_a_version_whose_folder_is_a_link_is_refused_and_a_root_may_be_one(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    [version] = publish(str(root), tmp_path, "1")
+    linked = tmp_path / "linked"
+    linked.symlink_to(root)
+    Registry(str(linked)).verify("m", version)
+    place = Path(Registry(str(root)).uri("m", version))
+    place.rename(tmp_path / "elsewhere")
+    place.symlink_to(tmp_path / "elsewhere")
+    for use in _uses(str(root), version, tmp_path):
+        with pytest.raises(IntegrityError, match=f"{version} is a symbolic link; expected plain f"):
+            use()
+
+
+def _rename_to_fit(store: Any, place: str) -> None:
+    """Rename files in the same order, and in the manifest: the root digest stays what it was."""
+    manifest = manifests.parse(store.read(f"{place}/{NAME}"))
+    files = dict(manifest.files)
+    names = {"serving/autoencoder/1/variables": "serving/a", "weights": "serving/autoencoder/1/x"}
+    for old, new in names.items():
+        files[new] = files.pop(old)
+        store.write(f"{place}/{new}", store.read(f"{place}/{old}"))
+        store.delete(f"{place}/{old}")
+    renamed = Manifest(manifest.name, files)
+    assert renamed.digest == manifest.digest
+    store.write(f"{place}/{NAME}", renamed.to_json())
+
+
+def test_files_that_were_renamed_with_a_manifest_to_fit_are_refused_by_an_alias(
+    root: str, version: str, tmp_path: Path
+) -> None:
+    registry, store = Registry(root), open_store(root)
+    alias = registry.promote("m", version, reason="better")
+    published = registry.manifest("m", version)
+    assert (alias.digest, alias.manifest) == (published.digest, published.sha256)
+    _rename_to_fit(store, f"models/m/versions/{version}")
+    registry.verify("m", version, alias.digest)  # which knows no names
+    for use in (
+        lambda: registry.resolve("m", "champion"),
+        lambda: aegan.load(f"{root}/models/m@champion"),
+        lambda: registry.verify("m", version, published),
+        lambda: registry.fetch("m", version, tmp_path / "fetched", published),
+        lambda: registry.pull("m", version, tmp_path / "pulled", published),
+        lambda: registry.promote("m", version, "stable", reason="by its hold"),
+    ):
+        with pytest.raises(IntegrityError, match="the manifest was rewritten since it was publish"):
+            use()
+    assert registry.aliases("m") == {"champion": alias}
+
+
+def test_a_renamed_version_is_not_rolled_back_to(root: str, tmp_path: Path) -> None:
+    registry, store = Registry(root), open_store(root)
+    first, second = publish(root, tmp_path, "1", "2")
+    for version in (first, second):
+        registry.promote("m", version, reason="better")
+    _rename_to_fit(store, f"models/m/versions/{first}")
+    store.delete(f"models/m/holds/{first}.json")  # what remains is the history of the alias
+    with pytest.raises(IntegrityError, match="the manifest was rewritten since it was published"):
+        registry.rollback("m", reason="back")
+    assert registry.resolve("m", "champion")[0] == second
+
+
+def test_an_alias_that_knows_no_manifest_is_read_and_moved(
+    root: str, version: str, tmp_path: Path
+) -> None:
+    registry, store, place = Registry(root), open_store(root), "models/m/aliases/champion.json"
+    registry.promote("m", version, reason="one")
+    tree = json.loads(store.read(place) or b"")
+    del tree["manifest"]
+    store.write(place, to_json(tree))
+    assert registry.resolve("m", "champion")[0] == version
+    [other] = publish(root, tmp_path, "2")
+    moved = registry.promote("m", other, reason="two")
+    assert [bool(move.manifest) for move in (moved, *moved.history)] == [True, False]
+    store.write(place, to_json(tree | {"manifest": "0" * 63}))
+    with pytest.raises(IntegrityError, match="is not a valid alias"):
+        registry.resolve("m", "champion")
+
+
 # --- Copies
+
+
+def test_a_version_is_not_pulled_into_a_bucket(root: str, version: str, tmp_path: Path) -> None:
+    target = Path("gs://bucket/pulled")
+    with pytest.raises(RegistryError, match="gs:/bucket/pulled: expected a local folder; copy it"):
+        Registry(root).pull("m", version, target)
+    assert not Path("gs:").exists()
 
 
 def test_a_pulled_version_is_the_published_one(root: str, version: str, tmp_path: Path) -> None:
@@ -246,15 +334,16 @@ def test_a_full_disk_is_told_and_nothing_is_left_on_it(
     root: str, tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [version] = publish(root, tmp_path, "1", verdict=b"[" + b" " * 100_000 + b"]")
-    registry, digest = Registry(root), Registry(root).manifest("m", version).digest
+    registry, manifest = Registry(root), Registry(root).manifest("m", version)
     with pytest.raises(StoreError, match=r"cannot write .*No space left on device; .*has room"):
         registry.pull("m", version, small_disk / "pulled")
     assert list(small_disk.iterdir()) == []
     monkeypatch.setenv("XDG_CACHE_HOME", str(small_disk))
     if root.startswith("gs://"):
         with pytest.raises(StoreError, match=r"No space left on device"):
-            cached(registry, "m", version, digest)
-        assert [path.name for path in (small_disk / "aegan").iterdir()] == [f".{digest}.lock"]
+            cached(registry, "m", version, manifest)
+        left = [path.name for path in (small_disk / "aegan").iterdir()]
+        assert left == [f".{manifest.sha256}.lock"]
     with pytest.raises(StoreError, match=r"No space left on device"):
         publish(str(small_disk / "root"), tmp_path, "1", verdict=b"[" + b" " * 100_000 + b"]")
     assert Registry(str(small_disk / "root")).names() == []
@@ -264,30 +353,30 @@ def test_a_full_disk_is_told_and_nothing_is_left_on_it(
 # --- The shared cache
 
 
-def _cache(root: str, version: str, digest: str, variables: dict[str, str], results: Any) -> None:
+def _cache(root: str, version: str, variables: dict[str, str], results: Any) -> None:
     os.environ.update(variables)
-    folder = cached(Registry(root), "m", version, digest)
-    results.put((str(folder), (folder / "weights").read_bytes()))
+    copy = cached(Registry(root), "m", version, Registry(root).manifest("m", version))
+    results.put((str(copy), (copy / "weights").read_bytes()))
 
 
 def test_many_processes_fill_the_cache_at_once(bucket: str, tmp_path: Path) -> None:
     [version] = publish(bucket, tmp_path, "1")
-    digest = Registry(bucket).manifest("m", version).digest
+    key = Registry(bucket).manifest("m", version).sha256
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["google.cloud.storage", "aegan.loading"])
     results = context.Queue()
     emulator = os.environ["STORAGE_EMULATOR_HOST"]
     variables = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "STORAGE_EMULATOR_HOST": emulator}
-    arguments = (bucket, version, digest, variables, results)
+    arguments = (bucket, version, variables, results)
     processes = [context.Process(target=_cache, args=arguments) for _ in range(8)]
     for process in processes:
         process.start()
     found = {results.get(timeout=300) for _ in processes}
     for process in processes:
         process.join()
-    target = tmp_path / "cache" / "aegan" / digest
+    target = tmp_path / "cache" / "aegan" / key
     assert found == {(str(target), b"1")}
-    assert {path.name for path in target.parent.iterdir()} == {digest, f".{digest}.lock"}
+    assert {path.name for path in target.parent.iterdir()} == {key, f".{key}.lock"}
 
 
 def test_a_changed_copy_in_the_cache_is_replaced(
@@ -295,32 +384,45 @@ def test_a_changed_copy_in_the_cache_is_replaced(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     [version] = publish(bucket, tmp_path, "1")
-    registry, digest = Registry(bucket), Registry(bucket).manifest("m", version).digest
-    folder = cached(registry, "m", version, digest)
+    registry, manifest = Registry(bucket), Registry(bucket).manifest("m", version)
+    copy = cached(registry, "m", version, manifest)
     for harm in ("change", "add", "remove", "link", "manifest", "no manifest", "sign", "replace"):
         if harm == "change":
-            (folder / "weights").write_bytes(EVIL)
+            (copy / "weights").write_bytes(EVIL)
         elif harm == "add":
-            (folder / "evil").write_bytes(EVIL)
+            (copy / "evil").write_bytes(EVIL)
         elif harm == "remove":
-            (folder / "weights").unlink()
+            (copy / "weights").unlink()
         elif harm == "manifest":
-            (folder / NAME).write_bytes(b"{}")
+            (copy / NAME).write_bytes(b"{}")
         elif harm == "no manifest":
-            (folder / NAME).unlink()
+            (copy / NAME).unlink()
         elif harm == "sign":
-            (folder / SIGNATURE).write_bytes(EVIL)
+            (copy / SIGNATURE).write_bytes(EVIL)
         elif harm == "link":
-            (folder / "weights").unlink()
-            (folder / "weights").symlink_to("/etc/hostname")
+            (copy / "weights").unlink()
+            (copy / "weights").symlink_to("/etc/hostname")
         else:
-            folder.rename(tmp_path / "moved")
-            folder.symlink_to(tmp_path / "nowhere")
-        assert cached(registry, "m", version, digest) == folder, harm
-        assert (folder / "weights").read_bytes() == b"1"
-        assert not (folder / "evil").exists()
-        assert not (folder / SIGNATURE).exists()
-        assert (folder / NAME).read_bytes() == registry.manifest("m", version).to_json()
+            copy.rename(tmp_path / "moved")
+            copy.symlink_to(tmp_path / "nowhere")
+        assert cached(registry, "m", version, manifest) == copy, harm
+        assert (copy / "weights").read_bytes() == b"1"
+        assert not (copy / "evil").exists()
+        assert not (copy / SIGNATURE).exists()
+        assert (copy / NAME).read_bytes() == registry.manifest("m", version).to_json()
+
+
+def test_the_same_files_of_two_models_have_a_copy_each(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    registry, folders = Registry(bucket), {}
+    for name in ("m", "n"):
+        version = registry.publish(name, folder(tmp_path / "source"))
+        folders[name] = cached(registry, name, version, registry.manifest(name, version))
+    assert folders["m"] != folders["n"]
+    for name, copy in folders.items():
+        assert manifests.parse((copy / NAME).read_bytes()).name == name
 
 
 def test_a_version_that_is_deleted_while_it_is_read_is_said_to_be(

@@ -405,7 +405,9 @@ def test_a_manifest_rewritten_for_other_files_is_refused(root: str, tmp_path: Pa
     prefix = f"models/m/versions/{version}"
     open_store(root).write(f"{prefix}/weights", b"evil")
     open_store(root).write(f"{prefix}/{manifests.NAME}", evil.to_json())
-    message = f"m {version}: the manifest is that of other files, root digest {evil.digest[:12]}…"
+    message = (
+        f"m {version}: the manifest is that of other files, root digest {evil.digest[:12]}…; use"
+    )
     with pytest.raises(IntegrityError, match=message):
         Registry(root).fetch("m", version, tmp_path / "scratch")
     with pytest.raises(IntegrityError, match=message):
@@ -426,7 +428,9 @@ def test_a_version_with_another_digest_than_expected_is_refused(root: str, tmp_p
     [version] = _publish(root, tmp_path, b"1")
     digest = manifests.of_folder("m", tmp_path / "source-0").digest
     assert Registry(root).fetch("m", version, tmp_path / "scratch", digest).is_dir()
-    with pytest.raises(IntegrityError, match=f"root digest {digest[:12]}…, expected 0{{12}}…"):
+    with pytest.raises(
+        IntegrityError, match=f"root digest {digest[:12]}…, expected 0{{12}}…; use ano"
+    ):
         Registry(root).fetch("m", version, tmp_path / "scratch", "0" * 64)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
 
 from aegan.errors import IntegrityError, PreconditionError, StoreError
 from aegan.store import check_writable, files_below, open_store
@@ -114,6 +116,15 @@ def test_names_that_lead_outside_are_refused(root: str, name: str) -> None:
 def test_a_bucket_that_does_not_exist_is_named(bucket: str) -> None:
     with pytest.raises(StoreError, match="gs://no-such-bucket/x.*bucket exists"):
         check_writable(open_store("gs://no-such-bucket/x"))
+
+
+def test_the_oldest_client_that_is_asked_for_takes_what_downloads_give_it() -> None:
+    """`single_shot_download` came with 3.2.0 of the storage client."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
+    wanted = [Requirement(line) for line in project["project"]["dependencies"]]
+    (client,) = (one for one in wanted if one.name == "google-cloud-storage")
+    assert client.specifier.contains("3.2.0")
+    assert not client.specifier.contains("3.1.1")
 
 
 def test_an_unknown_scheme_is_refused() -> None:

@@ -27,9 +27,10 @@ def test_every_format_up_to_the_present_one_is_kept() -> None:
     assert list(range(1, SCHEMA_VERSION + 1)) == FORMATS
 
 
+@pytest.mark.parametrize("backend", ["onnx", "tensorflow"])
 @pytest.mark.parametrize("number", FORMATS)
-def test_it_answers_as_on_the_day_it_was_published(number: int) -> None:
-    model = aegan.load(f"{VERSIONS}/{number}/models/tiny@champion")
+def test_it_answers_as_on_the_day_it_was_published(number: int, backend: str) -> None:
+    model = aegan.load(f"{VERSIONS}/{number}/models/tiny@champion", backend=backend)
     with np.load(VERSIONS / str(number) / "answers.npz") as kept:
         found = answers(model, kept["examples"])
         for name, array in found.items():
