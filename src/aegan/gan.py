@@ -79,7 +79,11 @@ class GanLearner:
         )
         extent = 1.0 if bounded else 4.0  # standardised: two deviations to both sides
         self._game = Game(section, self._generator, self.discriminator, extent)
-        steps, rate, self.scale = section.discriminator_steps, section.learning_rate, tf.Variable(1.0)
+        steps, rate, self.scale = (
+            section.discriminator_steps,
+            section.learning_rate,
+            tf.Variable(1.0),
+        )
         self.phases = steps + section.generator_learns
         trained = [(self.discriminator, section.discriminator_learning_rate or rate, steps)]
         trained += [(self._generator, rate, 1)] * section.generator_learns
