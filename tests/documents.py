@@ -13,6 +13,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINKED = [*PAGES, ROOT / "CHANGELOG.md", *sorted((ROOT / "manifests").rglob("*.md"))]
 # Readers understand it, and so do the tests: in the paragraph before a block of commands.
 MARK = "needs a cluster"
+UNTESTED = "no test builds or runs it"
 PROGRAMS = ("aegan", "make", "pip", "python", "kubectl", "kind", "docker", "gcloud", "export")
 
 
@@ -25,12 +26,14 @@ class Block:
         language: as the fence says; `sh` for indented lines that begin with a program.
         lines: of it.
         marked: whether the paragraph before it says that it needs a cluster.
+        untested: whether that says that nothing here or in CI executes it.
     """
 
     page: Path
     language: str
     lines: tuple[str, ...]
     marked: bool
+    untested: bool
 
     @property
     def commands(self) -> list[str]:
@@ -65,7 +68,8 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 def _block(page: Path, language: str, lines: list[str], paragraph: list[str]) -> Block:
-    return Block(page, language, tuple(lines), MARK in " ".join(paragraph).lower())
+    said = " ".join(paragraph).lower()
+    return Block(page, language, tuple(lines), MARK in said, UNTESTED in said)
 
 
 def links(page: Path) -> list[str]:

@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 from aegan_pipelines.pipeline import compile_package
+from aegan_pipelines.sweep_pipeline import compile_sweep
 
 import aegan
 from aegan.config_file import validate
 from aegan.store import open_store
+from aegan.sweep import expand
 from tests.conftest import tiny
 from tests.gcs import StrictEmulator
 from tests.image.containers import RESTRICTED_RUN, USER, docker, printed, run
@@ -96,6 +98,37 @@ def test_the_whole_pipeline_runs_in_the_image(
     assert sorted(path.parent.name for path in written) == sorted(STEPS)
     assert {path.stat().st_uid for path in written} == {int(USER.split(":")[0])}
     assert aegan.load(f"{root}/models/tiny@champion").sample(3, seed=1).shape == (3, 8, 8, 1)
+
+
+def test_a_sweep_runs_in_the_image(
+    image: str,
+    reachable: tuple[str, StrictEmulator],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its steps are other components: of the trials, the comparison and the record."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", reachable[1].url)
+    root, package = reachable[1].new_prefix(), tmp_path / "sweep.yaml"
+    quick = {"compiler": "graph"}
+    tree = tiny(autoencoder={"steps": 100} | quick, gan={"steps": 20} | quick)
+    source = tmp_path / "tiny.yaml"
+    source.write_text(yaml.safe_dump(tree), "utf-8")
+    config, trials = expand(str(source), (), ("gan.gamma=0.1,1",))
+    compile_sweep(config, trials, "coverage", 2, package, "gs://another/root")
+    code, log = drive(package, image, root, tmp_path, reachable)
+    assert code == 0, log
+    record = read_record(root)
+    assert record["status"] in ("published", "rejected"), log
+    rows = record["sweep"]["trials"]
+    assert [(row["number"], row["score"] is not None) for row in rows] == [(1, True), (2, True)], (
+        log
+    )
+    assert b"gan.gamma" in (open_store(record["page"].rpartition("/")[0]).read("sweep.html") or b"")
+    written = list(tmp_path.glob("outputs/**/executor_output.json"))
+    ran = [path.parent.name for path in written]
+    assert sum(name.startswith("trial-step") for name in ran) == 8
+    assert {"compare", "record-sweep"} <= set(ran)
+    assert {path.stat().st_uid for path in written} == {int(USER.split(":")[0])}
 
 
 def test_a_step_that_fails_at_once_is_never_a_success(

@@ -25,10 +25,13 @@ SCHEDULE = "aegan-e2e"
 
 
 def scenario(config: str, root: str, folder: Path, environment: dict[str, str]) -> None:
-    def aegan(*arguments: str) -> str:
-        done = subprocess.run(
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             [AEGAN, *arguments], capture_output=True, text=True, cwd=folder, env=environment
         )
+
+    def aegan(*arguments: str) -> str:
+        done = call(*arguments)
         assert done.returncode == 0, f"{arguments}: {done.stderr}"
         return done.stdout
 
@@ -42,11 +45,15 @@ def scenario(config: str, root: str, folder: Path, environment: dict[str, str]) 
     entry: dict[str, Any] = {"name": SCHEDULE, "config": config, "cron": "0 3 1 1 *", "root": root}
     tree = {"group": SCHEDULE, "schedules": [entry]}
     (folder / "schedules.yaml").write_text(yaml.safe_dump(tree))
-    plans = [json.loads(aegan("schedule", "apply", "schedules.yaml", "--json")) for _ in range(2)]
-    assert [plan[0]["action"] for plan in plans] == ["create", "nothing"]
-    listed = json.loads(aegan("schedule", "list", "--json"))
-    assert [row["active"] for row in listed if row["name"] == SCHEDULE] == [True]
-    aegan("schedule", "delete", SCHEDULE)
+    apply = ("schedule", "apply", "schedules.yaml", "--json")
+    try:
+        plans = [json.loads(aegan(*apply)) for _ in range(2)]
+        assert [plan[0]["action"] for plan in plans] == ["create", "nothing"]
+        listed = json.loads(aegan("schedule", "list", "--json"))
+        assert [row["active"] for row in listed if row["name"] == SCHEDULE] == [True]
+    finally:  # a real cluster would go on firing it
+        deleted = call("schedule", "delete", SCHEDULE)
+    assert deleted.returncode == 0, deleted.stderr
     listed = json.loads(aegan("schedule", "list", "--json"))
     assert not [row for row in listed if row["name"] == SCHEDULE]
 

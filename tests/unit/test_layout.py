@@ -12,6 +12,7 @@ import aegan
 from aegan.config_file import load_config, preset_names
 
 ROOT = Path(__file__).parents[2]
+TEMPLATES = {"report.html.j2", "comparison.html.j2", "model_card.md.j2"}
 
 
 def test_nothing_at_the_root_is_importable() -> None:
@@ -21,10 +22,12 @@ def test_nothing_at_the_root_is_importable() -> None:
     ] == ["tests"]
 
 
-def test_typed_markers_presets_and_the_reports_template_are_shipped() -> None:
+def test_typed_markers_presets_and_all_templates_are_shipped() -> None:
     for package in ("aegan", "aegan_components", "aegan_pipelines"):
         assert (resources.files(package) / "py.typed").is_file()
-    assert (resources.files("aegan.evaluation") / "report.html.j2").is_file()
+    templates = {path.relative_to(ROOT / "src" / "aegan") for path in ROOT.glob("src/**/*.j2")}
+    assert {path.name for path in templates} == TEMPLATES
+    assert all((resources.files("aegan") / str(path)).is_file() for path in templates)
     assert {"digits", "fashion-mnist"} <= set(preset_names())
 
 

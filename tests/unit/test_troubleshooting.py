@@ -23,15 +23,21 @@ DIFFERS = "…"
 
 
 def raised() -> Iterator[tuple[str, str]]:
-    """Where, and what: each message that is made in the code, with `…` for what differs."""
+    """Where, and what: each message that is made in the code, with `…` for what differs.
+
+    Also what is told without being raised, by `narrate(stage, "error", text)`.
+    """
     for ring in ("src", "pipelines", "components"):
         for path in sorted((ROOT / ring).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 if not isinstance(node, ast.Call) or not node.args:
                     continue
                 name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+                where = f"{path.name}:{node.lineno}"
                 if name in FAMILY:
-                    yield f"{path.name}:{node.lineno}", constant(node.args[0])
+                    yield where, constant(node.args[0])
+                elif name == "narrate" and [constant(a) for a in node.args[1:2]] == ["error"]:
+                    yield where, constant(node.args[2])
 
 
 def constant(node: ast.expr) -> str:
