@@ -28,7 +28,8 @@ FAULTS: list[Iterator[str]] = []
 """At most one endless series, a fault for each request: "" for none, or the name of one of these:
 
 - unavailable, limited: answers 503 or 429 and does nothing
-- truncated: half of what is uploaded arrives, which must be refused for its checksum; answers 503
+- truncated: half of what is uploaded arrives, which must be refused for its checksum; answers 503.
+  Strikes the next upload that has none of its own
 - reset: breaks the connection off and does nothing
 - lost: breaks it off after having done what was asked for
 - cut: breaks it off in the middle of the answer
@@ -39,6 +40,9 @@ FAULTS: list[Iterator[str]] = []
 STRUCK: collections.Counter[str] = collections.Counter()
 """How often each fault has had its effect: without a body, there is nothing to truncate or to cut. And
 `taken by half`: how often half an upload became an object, for want of a checksum."""
+
+OWED: set[str] = set()
+"""What was to strike a request that it cannot, and waits for one that it can."""
 
 LISTING_FAULTS: list[Iterator[str]] = []
 """The same for requests that list objects, which FAULTS leaves alone."""
@@ -58,7 +62,8 @@ def _strict(original: Handler) -> Handler:
 
     def handle(request: Any, response: Any, storage: Any, *args: Any, **kwargs: Any) -> None:
         fault = next(faults[0], "") if faults else ""
-        if fault == "truncated" and isinstance(request.data, dict) and request.data.get("content"):
+        fault = _struck(fault, request)
+        if fault == "truncated":
             _truncate(original, request, response, storage, *args)
         if fault in ("unavailable", "limited", "truncated"):
             limited = fault == "limited"
@@ -66,7 +71,8 @@ def _strict(original: Handler) -> Handler:
                 HTTPStatus.TOO_MANY_REQUESTS if limited else HTTPStatus.SERVICE_UNAVAILABLE
             )
             response.json({"error": {"code": response.status, "message": "injected"}})
-            STRUCK["limited" if limited else "unavailable"] += 1
+            if fault != "truncated":
+                STRUCK[fault] += 1
             return
         if fault == "reset":
             _break_off(response, 0)
@@ -80,6 +86,17 @@ def _strict(original: Handler) -> Handler:
 
     handle.strict = True  # type: ignore[attr-defined]
     return handle
+
+
+def _struck(fault: str, request: Any) -> str:
+    """The fault that this request meets: one without a body cannot be truncated, and owes that."""
+    has_body = isinstance(request.data, dict) and bool(request.data.get("content"))
+    if fault == "truncated" and not has_body:
+        OWED.add(fault)
+        return ""
+    if not fault and has_body and OWED:
+        return OWED.pop()
+    return fault
 
 
 def _truncate(original: Handler, request: Any, response: Any, storage: Any, *args: Any) -> None:

@@ -9,14 +9,13 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from aegan.data.schema import SCHEMA_VERSION
 from aegan.manifest import NAME
 from aegan.registry import Registry
 from tests.documents import ROOT, Block, blocks
-from tests.make_version import VERSIONS
 
 README = ROOT / "README.md"
 INSTALL = "pip install '.[onnx]'"
@@ -46,10 +45,9 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def root(bucket: str, tmp_path: Path) -> str:
-    """A bucket that holds a model that the pipeline published."""
-    (folder,) = (VERSIONS / str(SCHEMA_VERSION) / "models" / "tiny" / "versions").iterdir()
-    shutil.copytree(folder, tmp_path / "version", ignore=shutil.ignore_patterns(NAME))
+def root(bucket: str, published: dict[str, Any], tmp_path: Path) -> str:
+    """A bucket that holds what the pipeline of today published, under the name that the README has."""
+    shutil.copytree(published["model"], tmp_path / "version", ignore=shutil.ignore_patterns(NAME))
     registry = Registry(bucket)
     version = registry.publish("digits", tmp_path / "version")
     registry.set_alias("digits", "champion", version, "passed the gate")

@@ -26,7 +26,7 @@ import pytest
 from aegan.checkpoints import MARKER
 from aegan.store import open_store
 from tests.conftest import tiny
-from tests.gcs import FAULTS, StrictEmulator
+from tests.gcs import FAULTS, OWED, STRUCK, StrictEmulator
 
 FULL = {"batch": "full", "micro_batch_size": 32}
 COMMON = {"hidden": [64], "back_off": 1}
@@ -141,7 +141,7 @@ def killed(
 
 
 def faults(seed: int) -> Any:
-    """A fifth of all requests fail, half of these after half an upload has become the object."""
+    """A fifth of all requests fail, half of these because half an upload arrived and was refused."""
     drawn = random.Random(seed)
     while True:
         yield drawn.choice(["", "", "", "", "", "", "", "", "unavailable", "truncated"])
@@ -158,6 +158,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Any:
             "bucket": lambda: (emulator.new_prefix(), emulator.url),
         }
         FAULTS.clear()
+        OWED.clear()
         del os.environ["STORAGE_EMULATOR_HOST"]
 
 
@@ -173,10 +174,15 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_killed_at_random_moments_it_ends_with_the_same_weights(
     mode: str, batch: str, place: str, places: Any
 ) -> None:
+    STRUCK.clear()
     found = killed(mode, batch, *places[place](), kills=3, seed=5)
     assert found["same"], found
     assert found["kills"] >= 1, "training ended before its first moment"
     assert found["each further on"], "killed before it trained"
+    if place == "bucket":
+        assert STRUCK["unavailable"], STRUCK
+        assert STRUCK["truncated"], STRUCK
+        assert not STRUCK["taken by half"]
 
 
 def test_only_a_checkpoint_in_the_making_counts_as_written(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ bucket, lets 16 publishers race with 16 promoters in threads and in processes, a
 
 from __future__ import annotations
 
+import collections
 import datetime
+import itertools
 import json
 import multiprocessing
 import os
@@ -24,9 +26,10 @@ import pytest
 
 from aegan import gcs_store
 from aegan.errors import AeganError, RegistryError, StoreError
+from aegan.loading import cached
 from aegan.registry import Registry
 from aegan.store import open_store
-from tests.gcs import FAULTS, LISTING_FAULTS, StrictEmulator
+from tests.gcs import FAULTS, LISTING_FAULTS, OWED, STRUCK, StrictEmulator
 from tests.versions import age_holds, folder, publish
 
 RACERS = 16
@@ -155,19 +158,16 @@ def test_collections_and_promoters_race_and_no_alias_is_left_without_its_version
 
 
 def _killed_at(point: int, action: str, root: str, scratch: str, told: Any) -> None:
-    """Do something in this process, and be killed right before its point-th event."""
-    seen = 0
+    """Do something in this process, and be killed right before its point-th event; never for 0."""
+    seen = itertools.count(1)  # of which each thread gets a number of its own
 
     def count(event: str, _: Any) -> None:
-        nonlocal seen
-        if event in EVENTS:
-            seen += 1
-            if seen == point:
-                os.kill(os.getpid(), signal.SIGKILL)
+        if event in EVENTS and next(seen) >= point > 0:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(count)
     ACTIONS[action](root, scratch)
-    told.send(seen)
+    told.send(next(seen) - 1)
 
 
 def _collect(root: str, _: str) -> None:
@@ -218,11 +218,15 @@ class Kills:
             return 0
 
     def kill(self, point: int, after: float | None = None) -> str:
-        """Kill once; readers find the old state or the new, and the same command goes on from there."""
+        """Kill once; readers find the old state or the new, and the same command goes on from there.
+
+        Returns:
+            `old` or `new`; `ended`, if it came to its end before it could be killed.
+        """
         root = self._prepared()
         registry = Registry(root)
         before = state(registry)
-        self._run(root, point, after)
+        killed = not self._run(root, point, after)
         check(registry)
         found = state(registry)
         ACTIONS[self.action](root, str(self._scratch))
@@ -231,6 +235,8 @@ class Kills:
             left = open_store(root).list("models/m")
             kept = registry.versions("m")
             assert all(any(v in path for v in kept) or "/aliases/" in path for path in left), left
+        if not killed:
+            return "ended"
         return "old" if found == before else "new"
 
 
@@ -249,6 +255,8 @@ def test_whoever_is_killed_leaves_the_old_state_or_the_new(
     points = random.Random(3).sample(range(1, kills.events + 1), 4)
     found = [kills.kill(point) for point in (1, kills.events, *points)]
     assert found[0] == "old"
+    # Threads differ in what they wait for, so that the last events may not come to be.
+    assert found.count("ended") <= 2, found
 
 
 # --- An unwell network
@@ -263,6 +271,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     FAULTS.clear()
     LISTING_FAULTS.clear()
+    STRUCK.clear()
+    OWED.clear()
 
 
 def faults(kinds: list[str], share: float, seed: int) -> Iterator[str]:
@@ -277,24 +287,54 @@ KINDS = ["unavailable", "limited", "truncated", "reset", "lost", "cut", "damaged
 
 @pytest.mark.parametrize("kinds", [*([kind] for kind in KINDS), KINDS], ids=lambda x: "+".join(x))
 def test_what_fails_in_passing_is_tried_again_and_nothing_is_corrupt(
-    bucket: str, tmp_path: Path, impatient: None, kinds: list[str]
+    bucket: str,
+    tmp_path: Path,
+    impatient: None,
+    monkeypatch: pytest.MonkeyPatch,
+    kinds: list[str],
 ) -> None:
     registry = Registry(bucket)
-    FAULTS[:] = [faults(kinds, 0.3, 1)]
-    LISTING_FAULTS[:] = [faults([kind for kind in kinds if kind != "truncated"] or [""], 0.3, 2)]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    share = 0.05 if kinds == ["slow"] else 0.3  # all others wait behind a slow one, and time out
+    FAULTS[:] = [faults(kinds, share, 1)]
+    LISTING_FAULTS[:] = [faults([kind for kind in kinds if kind != "truncated"] or [""], share, 2)]
     versions = publish(bucket, tmp_path, "1", "2", "3")
     for version in versions:
         registry.promote("m", version, reason=version)
     registry.pull("m", versions[0], tmp_path / "pulled")
     registry.rollback("m", reason="back")
+    assert check(registry) == 3
+    copy = cached(registry, "m", *registry.find("m", "champion"))
+    age_holds(bucket)
+    collected = registry.gc(keep=0, older_than=0 * DAY, grace=0 * DAY)
     FAULTS.clear()
     LISTING_FAULTS.clear()
+    assert all(STRUCK[kind] > 0 for kind in kinds), STRUCK
+    assert not STRUCK["taken by half"]
     assert (tmp_path / "pulled" / "weights").read_bytes() == b"1"
-    assert registry.versions("m") == sorted(versions)
-    assert check(registry) == 3
+    assert (copy / "weights").read_bytes() == b"2"
+    assert [doomed.version for doomed in collected] == [versions[0]]
+    assert registry.versions("m") == sorted(versions[1:])
     champion = registry.aliases("m")["champion"]
     expected = [versions[1], versions[2], versions[1], versions[0]]
     assert [move.version for move in (champion, *champion.history)] == expected
+    assert check(registry) == 2
+
+
+def test_a_large_object_is_tried_again_in_pieces(
+    bucket: str, tmp_path: Path, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sent in a session, which takes several requests, and fetched in pieces."""
+    monkeypatch.setattr(gcs_store, "PIECE", 2**20)
+    content = random.Random(5).randbytes(9 * 2**20)
+    registry, kinds = Registry(bucket), ["unavailable", "limited", "reset", "cut", "damaged"]
+    FAULTS[:] = [faults(kinds, 0.1, 4)]
+    version = registry.publish("m", folder(tmp_path / "source", weights=content))
+    registry.verify("m", version)
+    registry.pull("m", version, tmp_path / "pulled")
+    FAULTS.clear()
+    assert all(STRUCK[kind] > 0 for kind in kinds), STRUCK
+    assert (tmp_path / "pulled" / "weights").read_bytes() == content
 
 
 @pytest.mark.parametrize("kind", ["unavailable", "limited", "reset", "slow", "damaged", "cut"])
@@ -315,7 +355,8 @@ def test_what_fails_for_good_is_told_within_the_deadline_and_changes_nothing(
             registry.promote("m", second, reason="two")
         with pytest.raises(AeganError, match=r"cannot reach gs://|refused"):
             publish(bucket, tmp_path, "3")
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 15
+    assert STRUCK[kind] > 0
     FAULTS.clear()
     assert not (tmp_path / "pulled").exists()
     assert state(registry) == before
@@ -341,6 +382,7 @@ if __name__ == "__main__":
                 seconds = time.monotonic() - began_
                 seen = [kills_.kill(drawn.randint(1, kills_.events)) for _ in range(wanted // 2)]
                 late = [kills_.kill(0, drawn.uniform(0, seconds)) for _ in range(wanted // 2)]
-                row = {"events": kills_.events, "kills": len(seen + late)}
-                row |= {result: (seen + late).count(result) for result in ("old", "new")}
+                results = collections.Counter(seen + late)
+                row = {"events": kills_.events, "kills": results["old"] + results["new"]}
+                row |= {result: results[result] for result in ("old", "new", "ended")}
                 print(json.dumps({"in": where, "killed": action_} | row), flush=True)
