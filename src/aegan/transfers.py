@@ -20,8 +20,6 @@ from aegan.transfer_progress import passed
 WORKERS = 8
 CHUNK = 2**19
 """Bytes at a time: few enough to stay in a core's cache between reading, hashing and writing."""
-FLUSH = 2**23
-"""Bytes after which a durable file begins to go to disk, while the rest is hashed."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -144,7 +142,6 @@ class HashedFile:
     def __init__(self, path: Path | None, *, with_crc32c: bool = False, durable: bool = False):
         self._path, self._durable = path, durable
         self._file: IO[bytes] | None = None
-        self._written = self._flushed = 0
         self._hasher = hashlib.sha256()
         self._crc32c: Any = _crc32c() if with_crc32c else None
 
@@ -182,18 +179,8 @@ class HashedFile:
                 rest = memoryview(chunk)
                 while rest:
                     rest = rest[self._file.write(rest) :]
-            self._written += len(chunk)
-            if self._durable and self._written - self._flushed >= FLUSH:
-                self._begin_flush(self._file.fileno())
         passed(len(chunk))
         return len(chunk)
-
-    def _begin_flush(self, descriptor: int) -> None:
-        """Without waiting: Linux writes out what it is told that nobody needs, before it forgets it."""
-        if hasattr(os, "posix_fadvise"):
-            size = self._written - self._flushed
-            os.posix_fadvise(descriptor, self._flushed, size, os.POSIX_FADV_DONTNEED)
-        self._flushed = self._written
 
 
 def checksums(path: Path) -> tuple[str, str]:

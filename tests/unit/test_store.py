@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 
 from aegan.errors import IntegrityError, PreconditionError, StoreError
 from aegan.store import check_writable, files_below, open_store
-from aegan.transfers import FLUSH
+from aegan.transfers import CHUNK
 from tests.privileges import run_without_privileges
 
 
@@ -98,7 +98,7 @@ def test_files_that_are_changed_after_they_were_hashed_do_not_reach_a_bucket(
 def test_large_files_are_staged_whole(root: str, tmp_path: Path) -> None:
     source, store = tmp_path / "source", open_store(root)
     source.mkdir()
-    content = np.random.default_rng(0).bytes(2 * FLUSH + 12_345)
+    content = np.random.default_rng(0).bytes(32 * CHUNK + 12_345)
     (source / "weights").write_bytes(content)
     with store.stage(source) as staged:
         staged.place("models/m")
