@@ -49,10 +49,9 @@ def inference_service(
             f"{model} lies in a folder, which no cluster can read: expected a model in a bucket, gs://…"
         )
     registry = aegan.Registry(root)
-    version, digest = registry.resolve(model_name, reference)
-    files = registry.manifest(model_name, version, digest).files
+    version, manifest = registry.find(model_name, reference)
     folder = f"serving/{part}" if runtime == "tensorflow" else "onnx"
-    if not any(path.startswith(f"{folder}/") for path in files):
+    if not any(path.startswith(f"{folder}/") for path in manifest.files):
         other = ", or --runtime tensorflow" if runtime == "onnx" else ""
         raise RegistryError(
             f"{model_name} {version} has no {folder}: it was published before there was any; expected"
@@ -75,7 +74,7 @@ def inference_service(
         "metadata": {
             "name": service,
             "labels": {"app.kubernetes.io/part-of": "aegan"},
-            "annotations": {"aegan/version": version, "aegan/digest": digest},
+            "annotations": {"aegan/version": version, "aegan/digest": manifest.digest},
         },
         "spec": {
             "predictor": _predictor(

@@ -122,11 +122,11 @@ def version_facts(uri: str) -> dict[str, Any]:
         return _pulled_facts(folder)
     root, name, reference = parse_reference(uri)
     registry = aegan.Registry(root)
-    version, digest = registry.resolve(name, reference)
+    version, manifest = registry.find(name, reference)
     aliases, damaged = registry.readable_aliases(name)
     pointing = {key: asdict(alias) for key, alias in aliases.items()}
     facts = _facts(
-        registry.manifest(name, version, digest),
+        manifest,
         registry.uri(name, version),
         registry.signature(name, version),
         lambda path: registry.read_file(name, version, path),

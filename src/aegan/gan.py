@@ -79,14 +79,11 @@ class GanLearner:
         )
         extent = 1.0 if bounded else 4.0  # standardised: two deviations to both sides
         self._game = Game(section, self._generator, self.discriminator, extent)
-        steps, rate, self.scale = (
-            section.discriminator_steps,
-            section.learning_rate,
-            tf.Variable(1.0),
-        )
-        self.phases = steps + section.generator_learns
+        steps, rate = section.discriminator_steps, section.learning_rate
+        self.phases, self.scale = steps + section.generator_learns, tf.Variable(1.0)
         trained = [(self.discriminator, section.discriminator_learning_rate or rate, steps)]
-        trained += [(self._generator, rate, 1)] * section.generator_learns
+        if section.generator_learns:
+            trained.append((self._generator, rate, 1))
         self._descents = [
             Descent(section, rate, network.trainable_variables, self.scale, per_step=per_step)
             for network, rate, per_step in trained
@@ -123,12 +120,12 @@ class GanLearner:
             fixed = tf.stop_gradient(samples)
             found = game.discriminator_gradients(last, fixed, draws, steps - 1, replicas.mean)
             metrics, losses = self.apply(steps - 1, *found), found[1]
-            if self._section.generator_learns:
-                loss = game.generator_loss(last, samples, draws, replicas.mean)
-                losses |= {"generator_loss": loss}
-        if self._section.generator_learns:
-            gradients = tape.gradient(loss, values(self._generator))
-            metrics |= self.apply(steps, gradients, losses)
+            if not self._section.generator_learns:
+                return metrics | replicas.total(losses)
+            loss = game.generator_loss(last, samples, draws, replicas.mean)
+        losses |= {"generator_loss": loss}
+        gradients = tape.gradient(loss, values(self._generator))
+        metrics |= self.apply(steps, gradients, losses)
         return metrics | replicas.total(losses)
 
     def gradients(
