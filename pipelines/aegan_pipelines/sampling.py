@@ -21,15 +21,14 @@ from aegan.batch.results import arrow_columns, arrow_fields, as_metadata, column
 from aegan.errors import DataError
 from aegan.local_store import LocalStore
 from aegan.model import Model
-from aegan.transfers import writable
+from aegan.transfers import check_local, writable
 
 Array = np.ndarray[Any, Any]
 
 
 def check_output(output: Path) -> None:
     """Refuse, before a model is loaded, what cannot be written."""
-    if str(output).startswith("gs:/"):
-        raise DataError(f"{output}: expected a local file or folder; copy it there afterwards")
+    check_local(output)
     if output.suffix == "" and output.exists():
         raise DataError(
             f"{output} exists already: expected the name of a new folder for the images"

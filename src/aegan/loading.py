@@ -59,26 +59,24 @@ def load(
     version, manifest = registry.find(name, reference, trust=trust)  # before what takes time
     check_backend(backend)
     if root.startswith("gs://"):
-        folder = cached(registry, name, version, manifest, trust=trust)
+        folder = cached(registry, name, version, manifest)
     else:
         folder = registry.fetch(name, version, Path(), manifest, trust=trust)
     return Model(folder, name, version, manifest.digest, backend, manifest=manifest)
 
 
-def cached(
-    registry: Registry,
-    name: str,
-    version: str,
-    expected: Manifest,
-    *,
-    trust: Trust | None = None,
-) -> Path:
+def cached(registry: Registry, name: str, version: str, expected: Manifest) -> Path:
     """A verified copy in the user's cache, keyed by its manifest; fetched anew if it was changed.
 
     Any number of processes may ask at once: one downloads, into a folder beside the cache's, and renames
     it when every file was checked; the others wait for that.
+
+    Args:
+        registry: where the version lies.
+        name: of the model.
+        version: of the model.
+        expected: its manifest as it was just read there, and checked for a signature if one must be.
     """
-    registry.manifest(name, version, expected, trust=trust)  # still there, and still signed
     base = _cache()
     target = base / expected.sha256  # the root digest is the same for the same files of two models
     if _is_whole(target, expected):

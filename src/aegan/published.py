@@ -17,7 +17,7 @@ from aegan.errors import AeganError, IntegrityError, PreconditionError, Registry
 from aegan.manifest import Manifest
 from aegan.references import check_model_name, check_version
 from aegan.signatures import Trust
-from aegan.store import Store
+from aegan.store import Store, in_bucket
 from aegan.transfer_progress import metered
 from aegan.transfers import readable, writable
 
@@ -172,7 +172,7 @@ class Published:
             IntegrityError: names every extra, missing and changed file.
             StoreError: the folder cannot be written.
         """
-        if str(target).startswith("gs:/"):  # a path makes one slash of two
+        if in_bucket(target):
             raise RegistryError(
                 f"{target}: expected a local folder; copy it to the bucket afterwards"
             )

@@ -20,6 +20,11 @@ from typing import Protocol
 from aegan.errors import StoreError
 
 
+def in_bucket(path: str | Path) -> bool:
+    """Whether a path is meant to lie in a bucket: as a `Path`, it has one slash where a URI has two."""
+    return str(path).startswith("gs:/")
+
+
 @dataclass(frozen=True)
 class Staged:
     """Files that are ready to appear in a store, and whose digests are known.

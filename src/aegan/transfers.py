@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any, Self, TypeVar
 
-from aegan.errors import IntegrityError, StoreError
-from aegan.store import check_file_name
+from aegan.errors import DataError, IntegrityError, StoreError
+from aegan.store import check_file_name, in_bucket
 from aegan.transfer_progress import passed
 
 WORKERS = 8
@@ -97,6 +97,16 @@ def writable(target: Path | None) -> AbstractContextManager[None]:
             " choose a folder that you may write to and that has room"
         )
     )
+
+
+def check_local(output: Path) -> None:
+    """Refuse to write results anywhere but here.
+
+    Raises:
+        DataError: the output lies in a bucket.
+    """
+    if in_bucket(output):
+        raise DataError(f"{output}: expected a local file or folder; copy it there afterwards")
 
 
 def chunks(path: Path) -> Iterator[memoryview]:

@@ -36,6 +36,20 @@ def reachable(network: tuple[str, str]) -> Iterator[tuple[str, StrictEmulator]]:
         yield name, emulator
 
 
+@pytest.fixture
+def bucket(reachable: tuple[str, StrictEmulator], monkeypatch: pytest.MonkeyPatch) -> str:
+    """URI of an empty prefix in the bucket, which this process reaches, too."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", reachable[1].url)
+    return reachable[1].new_prefix()
+
+
+def compiled(folder: Path) -> Path:
+    """The package of the tiny configuration."""
+    package = folder / "pipeline.yaml"
+    compile_package(validate(tiny(), "tiny"), package, "gs://another/root")
+    return package
+
+
 def drive(
     package: Path, image: str, root: str, scratch: Path, reachable: tuple[str, StrictEmulator]
 ) -> tuple[int, str]:
@@ -82,42 +96,36 @@ for host, port in zip(sys.argv[1::2], sys.argv[2::2]):
 def test_the_whole_pipeline_runs_in_the_image(
     image: str,
     reachable: tuple[str, StrictEmulator],
+    bucket: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", reachable[1].url)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    root, package = reachable[1].new_prefix(), tmp_path / "pipeline.yaml"
-    compile_package(validate(tiny(), "tiny"), package, "gs://another/root")
-    code, log = drive(package, image, root, tmp_path, reachable)
+    code, log = drive(compiled(tmp_path), image, bucket, tmp_path, reachable)
     assert code == 0, log
-    record = read_record(root)
+    record = read_record(bucket)
     assert record["status"] == "published", log
     assert record["versions"]["tensorflow"].startswith("2.21")
     written = sorted(tmp_path.glob("outputs/*/*/executor_output.json"))
     assert sorted(path.parent.name for path in written) == sorted(STEPS)
     assert {path.stat().st_uid for path in written} == {int(USER.split(":")[0])}
-    assert aegan.load(f"{root}/models/tiny@champion").sample(3, seed=1).shape == (3, 8, 8, 1)
+    assert aegan.load(f"{bucket}/models/tiny@champion").sample(3, seed=1).shape == (3, 8, 8, 1)
 
 
 def test_a_sweep_runs_in_the_image(
-    image: str,
-    reachable: tuple[str, StrictEmulator],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    image: str, reachable: tuple[str, StrictEmulator], bucket: str, tmp_path: Path
 ) -> None:
     """Its steps are other components: of the trials, the comparison and the record."""
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", reachable[1].url)
-    root, package = reachable[1].new_prefix(), tmp_path / "sweep.yaml"
+    package = tmp_path / "sweep.yaml"
     quick = {"compiler": "graph"}
     tree = tiny(autoencoder={"steps": 100} | quick, gan={"steps": 20} | quick)
     source = tmp_path / "tiny.yaml"
     source.write_text(yaml.safe_dump(tree), "utf-8")
     config, trials = expand(str(source), (), ("gan.gamma=0.1,1",))
     compile_sweep(config, trials, "coverage", 2, package, "gs://another/root")
-    code, log = drive(package, image, root, tmp_path, reachable)
+    code, log = drive(package, image, bucket, tmp_path, reachable)
     assert code == 0, log
-    record = read_record(root)
+    record = read_record(bucket)
     assert record["status"] in ("published", "rejected"), log
     rows = record["sweep"]["trials"]
     assert [(row["number"], row["score"] is not None) for row in rows] == [(1, True), (2, True)], (
@@ -132,21 +140,16 @@ def test_a_sweep_runs_in_the_image(
 
 
 def test_a_step_that_fails_at_once_is_never_a_success(
-    image: str,
-    reachable: tuple[str, StrictEmulator],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    image: str, reachable: tuple[str, StrictEmulator], bucket: str, tmp_path: Path
 ) -> None:
     """Several times: DockerRunner reports success if the container is gone before it asks."""
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", reachable[1].url)
-    package = tmp_path / "pipeline.yaml"
-    compile_package(validate(tiny(), "tiny"), package, "gs://another/root")
+    package = compiled(tmp_path)
     spec = next(yaml.safe_load_all(package.read_text("utf-8")))
     container = spec["deploymentSpec"]["executors"]["exec-normalize"]["container"]
     container |= {"command": ["false"], "args": []}
     package.write_text(yaml.safe_dump(spec), "utf-8")
     for attempt in range(4):
-        root = reachable[1].new_prefix()
+        root = f"{bucket}/{attempt}"
         code, log = drive(package, image, root, tmp_path / str(attempt), reachable)
         assert code == 1, log
         assert "Task \x1b[96m'train-autoencoder'\x1b[0m" not in log
@@ -196,19 +199,17 @@ def test_the_command_line_image_compiles(cli_image: str) -> None:
 
 
 def test_the_command_line_image_watches(
-    cli_image: str, network: tuple[str, str], reachable: tuple[str, StrictEmulator],
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    cli_image: str, network: tuple[str, str], bucket: str, tmp_path: Path
+) -> None:
     """As the CronJob of manifests/components/watch does."""
     name, gateway = network
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", reachable[1].url)
-    root = reachable[1].new_prefix()
-    open_store(root).write("data/a.npy", b"x" * 100)
+    open_store(bucket).write("data/a.npy", b"x" * 100)
     config = tmp_path / "config.yaml"
-    config.write_text(yaml.safe_dump(tiny(data={"source": f"{root}/data"})), "utf-8")
+    config.write_text(yaml.safe_dump(tiny(data={"source": f"{bucket}/data"})), "utf-8")
     with KfpServer(gateway) as server:
         server.runs.executes = False
-        watch = ["aegan", "watch", "/etc/config.yaml", f"--root={root}/out", f"--host={server.url}"]
+        places = (f"--root={bucket}/out", f"--host={server.url}")
+        watch = ["aegan", "watch", "/etc/config.yaml", *places]
         options = (f"--volume={config}:/etc/config.yaml:ro", "--env", "STORAGE_EMULATOR_HOST")
         for _ in range(2):
             done = run(cli_image, *watch, network=name, options=options)

@@ -26,7 +26,7 @@ from aegan.data.normalizer import LARGEST
 from aegan.errors import DataError
 from aegan.model import LARGEST_BATCH, Model
 from aegan.narration import Progress, Say, narrate
-from aegan.transfers import writable
+from aegan.transfers import check_local, writable
 
 BLOCK_BYTES = 2**24
 BLOCK_ROWS = 2**16
@@ -116,8 +116,7 @@ def check_places(request: Request) -> None:
     """
     output, path = request.output, request.path
     suffix = output.suffix.lower()
-    if str(output).startswith("gs:/"):
-        raise DataError(f"{output}: expected a local file or folder; copy it there afterwards")
+    check_local(output)
     if suffix not in ("", ".parquet", ".npz"):
         raise DataError(
             f"{output}: expected a name ending in .parquet or .npz, or one without an ending for a"

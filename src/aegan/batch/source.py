@@ -12,6 +12,7 @@ import numpy as np
 
 from aegan.digests import sha256
 from aegan.errors import DataError
+from aegan.store import in_bucket
 
 Array = np.ndarray[Any, Any]
 
@@ -110,7 +111,7 @@ def open_source(
             empty, or it cannot hold examples of this shape.
         DependencyError: a CSV or Parquet file, and pyarrow is not installed.
     """
-    if str(path).startswith("gs:/"):
+    if in_bucket(path):
         raise DataError(f"{path}: expected a local file or folder; copy it here first")
     with readable(path):
         if not path.exists():
