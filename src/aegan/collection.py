@@ -10,13 +10,13 @@ from __future__ import annotations
 import datetime
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from aegan import aliases, holds
 from aegan import manifest as manifests
-from aegan.errors import AeganError, RegistryError
+from aegan.errors import AeganError, IntegrityError, RegistryError
 from aegan.references import NAME_PATTERN, VERSION_PATTERN, check_model_name
 from aegan.store import Store
 
@@ -68,6 +68,33 @@ class Rules:
             )
 
 
+def collect(
+    store: Store, rules: Rules, models: Iterable[str] | None, *, dry_run: bool
+) -> list[Doomed]:
+    """Find and delete versions that nobody needs; see `aegan.Registry.gc`."""
+    found, deleted, failed = list[Doomed](), list[Doomed](), list[str]()
+    for name in names(store) if models is None else models:
+        try:
+            found += find_doomed(store, name, rules)
+        except (IntegrityError, RegistryError) as error:
+            failed.append(f"  {name}: {error}")
+    if not dry_run:
+        store.tidy(time.time() - ABANDONED.total_seconds())
+        for doomed in found:
+            try:
+                deleted += [doomed] if delete(store, doomed, rules) else []
+            except AeganError as error:
+                failed.append(f"  {doomed.name} {doomed.version}: {error}")
+    if failed:
+        done = f"{len(found)} versions would be" if dry_run else f"{len(deleted)} versions were"
+        raise RegistryError(
+            f"{done} deleted, and {len(failed)} could not be:\n"
+            + "\n".join(failed)
+            + "\nput right what is named, then collect again"
+        )
+    return found if dry_run else deleted
+
+
 def names(store: Store) -> list[str]:
     """Models of which there is anything that might be deleted."""
     found = (path.split("/") for path in store.list("models"))
@@ -106,29 +133,6 @@ def _doomed(
                 yield Doomed(name, version, "old", len(files))
         elif now - max(files.values(), default=0.0) >= ABANDONED.total_seconds():
             yield Doomed(name, version, "incomplete", len(files))
-
-
-def delete_all(store: Store, found: list[Doomed], rules: Rules) -> list[Doomed]:
-    """Delete versions, unless they are needed by now, and what killed writers left; what was deleted.
-
-    Raises:
-        RegistryError: names each that could not be deleted; that kept none of the others.
-    """
-    store.tidy(time.time() - ABANDONED.total_seconds())
-    deleted, failed = [], []
-    for doomed in found:
-        try:
-            if delete(store, doomed, rules):
-                deleted.append(doomed)
-        except AeganError as error:
-            failed.append(f"  {doomed.name} {doomed.version}: {error}")
-    if failed:
-        raise RegistryError(
-            f"{len(deleted)} versions were deleted, and {len(failed)} could not be:\n"
-            + "\n".join(failed)
-            + "\nput right what is named, then collect again"
-        )
-    return deleted
 
 
 def delete(store: Store, doomed: Doomed, rules: Rules) -> bool:

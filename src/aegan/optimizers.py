@@ -36,10 +36,8 @@ class Descent:
         """
         self.variables = variables
         rate = Scaled(schedule(section, learning_rate, per_step), scale)
-        bounds = {"value": "clipvalue", "norm": "clipnorm", "global_norm": "global_clipnorm"}
         common: dict[str, Any] = {"weight_decay": section.weight_decay or None}
-        if section.clip != "none":
-            common[bounds[section.clip]] = section.clip_at
+        self._clip, self._clip_at = section.clip, section.clip_at
         self._rate, momentum = rate, section.momentum
         match section.optimizer:
             case "sgd":
@@ -62,9 +60,25 @@ class Descent:
         """
         rate = self._rate(self._keras.iterations.value)
         gradients = replicas.total(gradients)
-        # Keras adds up what all devices give it, and bounds before it does.
-        self._keras.apply(replicas.only_once(gradients), self.variables)
-        return {"gradient_norm": sums.norm(gradients), "learning_rate": rate}
+        norm = sums.norm(gradients)
+        # Keras adds up what all devices give it.
+        self._keras.apply(replicas.only_once(self._bounded(gradients, norm)), self.variables)
+        return {"gradient_norm": norm, "learning_rate": rate}
+
+    def _bounded(self, gradients: list[Tensor], norm: Tensor) -> list[Tensor]:
+        """Gradients as `clip` says. Keras would add up their squares again, and slowly (see `sums`)."""
+        bound = self._clip_at
+        match self._clip:
+            case "none":
+                return gradients
+            case "value":
+                return [tf.clip_by_value(gradient, -bound, bound) for gradient in gradients]
+            case "norm":
+                norms = [sums.norm([gradient]) for gradient in gradients]
+            case "global_norm":
+                norms = [norm] * len(gradients)
+        factors = [bound / tf.maximum(length, bound) for length in norms]
+        return [gradient * factor for gradient, factor in zip(gradients, factors, strict=True)]
 
     @property
     def updates(self) -> Tensor:

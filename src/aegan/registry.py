@@ -186,16 +186,11 @@ class Registry:
                 told by the clock alone.
 
         Raises:
-            IntegrityError: an alias is damaged, so that nobody knows what is needed.
-            RegistryError: some versions could not be deleted, each of which is named; all others were.
+            RegistryError: names each version that could not be deleted, and each model of which nobody
+                knows what is needed, as an alias is damaged; all others were deleted.
         """
         rules = Rules(keep, older_than, grace, now or datetime.datetime.now(datetime.UTC))
-        found = [
-            doomed
-            for name in (collection.names(self._store) if names is None else names)
-            for doomed in collection.find_doomed(self._store, name, rules)
-        ]
-        return found if dry_run else collection.delete_all(self._store, found, rules)
+        return collection.collect(self._store, rules, names, dry_run=dry_run)
 
     # --- Reading
 

@@ -224,12 +224,18 @@ def test_a_version_that_cannot_be_deleted_keeps_none_of_the_others(
     assert Registry(root).versions("m") == versions[:1]
 
 
-def test_a_damaged_alias_stops_the_collection(root: str, tmp_path: Path) -> None:
+def test_a_damaged_alias_keeps_its_model_and_no_other(root: str, tmp_path: Path) -> None:
     publish(root, tmp_path, "1")
+    for name in ("a", "z"):
+        Registry(root).publish(name, folder(tmp_path / name))
     open_store(root).write("models/m/aliases/champion.json", b"{")
-    with pytest.raises(IntegrityError, match="is not a valid alias"):
+    told = r"2 versions {} deleted, and 1 could not be:\n  m: .* is not a valid alias"
+    with pytest.raises(RegistryError, match=told.format("would be")):
+        _gc(root, dry_run=True)
+    assert Registry(root).names() == ["a", "m", "z"]
+    with pytest.raises(RegistryError, match=told.format("were")):
         _gc(root)
-    assert len(Registry(root).versions("m")) == 1
+    assert Registry(root).names() == ["m"]
 
 
 def test_a_damaged_alias_is_mended_as_its_message_says(root: str, tmp_path: Path) -> None:
