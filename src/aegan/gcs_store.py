@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,18 +39,12 @@ class GcsStore:
             raise StoreError(f"{uri!r} names no bucket: expected gs://bucket/path")
         self._bucket_name, self._prefix = bucket, prefix.strip("/")
         self.uri = f"gs://{bucket}/{self._prefix}".rstrip("/")
-        self._bucket_handle: Any = None
 
-    @property
+    @functools.cached_property
     def _bucket(self) -> Any:
-        if self._bucket_handle is None:
-            with explained(self.uri):
-                from google.cloud import storage
-
-                # The emulator wants a project, and takes any; buckets of the real service need none.
-                project = "emulator" if os.environ.get("STORAGE_EMULATOR_HOST") else None
-                self._bucket_handle = storage.Client(project=project).bucket(self._bucket_name)
-        return self._bucket_handle
+        with explained(self.uri):
+            client = _client(os.environ.get("STORAGE_EMULATOR_HOST"), os.getpid())
+            return client.bucket(self._bucket_name)
 
     @property
     def _patience(self) -> dict[str, Any]:
@@ -264,6 +259,15 @@ class GcsStore:
         where = f"{self.uri}/{prefix}"
         with explained(where):  # by the keys that were listed, whatever names others gave them
             in_parallel(delete, self._blobs(self._key(prefix), where))
+
+
+@functools.cache
+def _client(emulator: str | None, process: int) -> Any:
+    """The client of all stores, for its token and its connections; not shared with forked processes."""
+    from google.cloud import storage
+
+    # The emulator wants a project, and takes any; buckets of the real service need none.
+    return storage.Client(project="emulator" if emulator else None)
 
 
 def _holds(path: Path, crc32c: str) -> bool:

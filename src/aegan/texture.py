@@ -24,6 +24,17 @@ SIDE = 4
 """Of the square neighbourhoods, in pixels."""
 
 
+def _waves() -> Array:
+    position, band = np.arange(LENGTH), np.arange(LENGTH)[:, None]
+    waves: Array = np.cos(np.pi / LENGTH * (position + 0.5) * band)
+    waves /= np.linalg.norm(waves, axis=1, keepdims=True)
+    return waves.astype(np.float32)
+
+
+WAVES = _waves()
+"""Of the cosine transform, a band a row."""
+
+
 def require_windows(shape: tuple[int, ...]) -> None:
     """Refuse examples that are too small to have texture.
 
@@ -57,25 +68,34 @@ def magnitudes(images: Tensor) -> Tensor:
         images: [B, H, W, C].
 
     Returns:
-        [B, C, 3·⌈(H-2)/4⌉, 3·⌈(W-2)/4⌉]: the bands side by side.
+        [B, C, 3, ⌈(H-2)/4⌉, 3·⌈(W-2)/4⌉]: the bands of rows, and those of columns side by side.
     """
-    (down, gather_rows), (along, gather_columns) = map(_analysis, images.shape[1:3])
-    # Products of small matrices: XLA's convolutions are slow on a CPU. From the right by `tensordot`, as
-    # `@` of many matrices with one on their right ends in a segmentation fault where a CPU has AVX-512
-    # (TensorFlow 2.21 with oneDNN).
-    responses = tf.tensordot(down @ tf.transpose(images, [0, 3, 1, 2]), along.T, 1)
-    return tf.tensordot(gather_rows @ tf.abs(responses), gather_columns.T, 1)
+    height, width = (size - LENGTH + 1 for size in images.shape[1:3])
+    pixels = tf.transpose(images, [0, 3, 1, 2])
+    rows = [pixels[:, :, start : start + height] for start in range(LENGTH)]
+    bands = [tf.add_n([w * row for w, row in zip(wave, rows, strict=True)]) for wave in WAVES]
+    # Along the columns by large products: XLA's convolutions are slow on a CPU, and so are its sums of
+    # what lies side by side in memory. By `tensordot`, as `@` of many matrices with one on their right
+    # ends in a segmentation fault where a CPU has AVX-512 (TensorFlow 2.21 with oneDNN).
+    responses = tf.abs(tf.tensordot(tf.stack(bands, axis=2), _transform(width), 1))
+    groups = -(-height // SIDE)
+    responses = tf.pad(responses, [[0, 0]] * 3 + [[0, groups * SIDE - height], [0, 0]])
+    grouped = [-1, images.shape[3], LENGTH, groups, SIDE, LENGTH * width]
+    sums = tf.reduce_sum(tf.reshape(responses, grouped), axis=4)
+    counts = np.minimum(SIDE, height - SIDE * np.arange(groups, dtype=np.float32))
+    return tf.tensordot(sums / counts[:, None], _means(width), 1)
 
 
-def _analysis(length: int) -> tuple[Array, Array]:
-    """For an axis: what takes its pixels to responses in all bands, and these to means of neighbours."""
-    places = length - LENGTH + 1
-    position, band = np.arange(LENGTH), np.arange(LENGTH)[:, None]
-    waves = np.cos(np.pi / LENGTH * (position + 0.5) * band)
-    waves /= np.linalg.norm(waves, axis=1, keepdims=True)
-    transform = np.zeros((LENGTH, places, length), np.float32)
+def _transform(places: int) -> Array:
+    """What takes the pixels of an axis to their responses in all bands: [places + 2, 3 · places]."""
+    found = np.zeros((places + LENGTH - 1, LENGTH, places), np.float32)
     for place in range(places):
-        transform[:, place, place : place + LENGTH] = waves
-    neighbours = np.arange(places) // SIDE == np.arange(-(-places // SIDE))[:, None]
-    means = neighbours / neighbours.sum(axis=1, keepdims=True)
-    return transform.reshape(-1, length), np.kron(np.eye(LENGTH), means).astype(np.float32)
+        found[place : place + LENGTH, :, place] = WAVES.T
+    return found.reshape(len(found), -1)
+
+
+def _means(places: int) -> Array:
+    """What takes the responses of an axis in all bands to means of neighbours."""
+    neighbours = np.arange(places)[:, None] // SIDE == np.arange(-(-places // SIDE))
+    means = neighbours / neighbours.sum(axis=0)
+    return np.kron(np.eye(LENGTH), means).astype(np.float32)

@@ -136,6 +136,17 @@ def test_dropout_depends_on_the_seed_alone() -> None:
     assert not np.array_equal(first, other)
 
 
+def test_no_layer_draws_what_another_drew_before() -> None:
+    inputs = keras.Input((50,))
+    first, second = keras.layers.Dropout(0.5), keras.layers.Dropout(0.5)
+    outputs = keras.layers.Concatenate()([first(inputs), second(inputs)])
+    network = keras.Model(inputs, outputs)
+    networks.reseed_dropout([network], tf.constant([1, 0]))
+    drawn = [network(np.ones((4, 50), np.float32), training=True).numpy() for _ in range(3)]
+    masks = [half.tobytes() for masks in drawn for half in np.split(masks, 2, axis=1)]
+    assert len(set(masks)) == 6
+
+
 def test_a_refiner_starts_as_the_identity_on_the_mixture() -> None:
     refiner = networks.refiner(architecture("dense", hidden=[16, 16]), 6, 3, seed=0)
     start = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)

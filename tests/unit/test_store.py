@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from google.cloud import storage
 from packaging.requirements import Requirement
 
+from aegan import gcs_store
 from aegan.errors import IntegrityError, PreconditionError, StoreError
 from aegan.store import check_writable, files_below, open_store
 from aegan.transfers import CHUNK
@@ -240,3 +242,16 @@ def test_no_update_is_lost_when_processes_race(tmp_path: Path) -> None:
     for racer in racers:
         racer.join()
     assert open_store(str(tmp_path)).read("counter") == b"100"
+
+
+def test_all_stores_of_a_process_share_one_client(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would ask for a token and open connections of its own."""
+    made, client = [], storage.Client
+    monkeypatch.setattr(storage, "Client", lambda **options: made.append(1) or client(**options))
+    gcs_store._client.cache_clear()
+    for name in ("a", "b"):
+        open_store(f"{bucket}/{name}").write("x", name.encode())
+    assert open_store(bucket).read("b/x") == b"b"
+    assert len(made) == 1

@@ -31,7 +31,7 @@ def by_hand(image: Array) -> Array:
     for r, c in product(range(rows), range(columns)):
         block = strengths[:, :, 4 * r : 4 * r + 4, 4 * c : 4 * c + 4]
         means[:, r, :, c] = block.mean(axis=(2, 3))
-    return means.reshape(3 * rows, 3 * columns)
+    return means.reshape(3, rows, 3 * columns)
 
 
 @pytest.mark.parametrize("shape", [(3, 3, 1), (9, 14, 3), (28, 28, 1)])
