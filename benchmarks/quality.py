@@ -91,7 +91,10 @@ def dcgan(seconds: float, images: Array) -> Callable[[int], Array]:
             gradients = tape.gradient(loss, network.trainable_variables)
             optimizer.apply(gradients, network.trainable_variables)
 
-    batches = iter(tf.data.Dataset.from_tensor_slices(images).shuffle(60_000).repeat().batch(128))
+    options = tf.data.Options()
+    options.autotune.enabled = False  # whose thread at times never ends
+    dataset = tf.data.Dataset.from_tensor_slices(images).shuffle(60_000).repeat().batch(128)
+    batches = iter(dataset.with_options(options))
     start = time.monotonic()
     while time.monotonic() - start < seconds:
         step(next(batches))

@@ -43,7 +43,7 @@ def run(config: str, overrides: tuple[str, ...], root: str, no_cache: bool, as_j
 
         return run_locally(settings, root, fresh=fresh, **how)
 
-    conclude(watched(work), root, as_json=as_json)
+    conclude(watched(work, no_cache=no_cache), root, as_json=as_json)
 
 
 def conclude(record: Record, root: str, *, as_json: bool) -> NoReturn:
@@ -63,11 +63,12 @@ def conclude(record: Record, root: str, *, as_json: bool) -> NoReturn:
     sys.exit(exit_code(record["status"]))
 
 
-def watched(work: Callable[..., Record]) -> Record:
+def watched(work: Callable[..., Record], *, no_cache: bool) -> Record:
     """Do the work with its events shown; ends the whole process group if this process is told to end.
 
     Args:
         work: is given `show` and `progress_seconds`; returns the run's record.
+        no_cache: whether the same command would do everything anew.
     """
     try:
         from aegan_pipelines.pipeline import build  # noqa: F401 (fails early without kfp)
@@ -84,5 +85,6 @@ def watched(work: Callable[..., Record]) -> Record:
     for number in (signal.SIGTERM, signal.SIGHUP):  # end the driver's processes, too
         if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
             signal.signal(number, lambda received, _: sys.exit(128 + received))
-    with shown(console) as display:
+    goes_on = ("with --no-cache the same command begins anew",) if no_cache else ()
+    with shown(console, *goes_on) as display:
         return work(show=display.show, progress_seconds=0.5 if console.is_terminal else 10.0)

@@ -99,7 +99,7 @@ def sweep(
 
         return sweep_locally(settings, trials, metric, parallelism, place, fresh=fresh, **how)
 
-    conclude(watched(work), place, as_json=as_json)
+    conclude(watched(work, no_cache=no_cache), place, as_json=as_json)
 
 
 def _refuse_cluster_options(**options: Any) -> None:

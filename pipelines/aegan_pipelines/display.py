@@ -21,15 +21,20 @@ _WORDS = {"start": "started", "done": "done", "reused": "reused,", "error": "fai
 
 
 @contextlib.contextmanager
-def shown(console: Any) -> Iterator[Display]:
-    """A display for work that Ctrl-C ends and the same command continues."""
+def shown(console: Any, goes_on: str = "the same command continues from here") -> Iterator[Display]:
+    """A display for work that Ctrl-C or a signal ends.
+
+    Args:
+        console: where it is shown.
+        goes_on: how the work is continued.
+    """
     display = Display(console)
     try:
         yield display
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ending:
         display.close()
-        click.echo("interrupted; the same command continues from here", err=True)
-        sys.exit(INTERRUPTED)
+        click.echo(f"interrupted; {goes_on}", err=True)
+        sys.exit(ending.code if isinstance(ending, SystemExit) else INTERRUPTED)
     finally:
         display.close()
 

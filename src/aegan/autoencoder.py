@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from aegan import networks, objectives, plans, replicas, training
-from aegan.batches import in_batches
+from aegan.batches import BATCH, in_batches
 from aegan.config import Config
 from aegan.lbfgs import Lbfgs
 from aegan.optimizers import Descent
@@ -74,6 +74,9 @@ class AutoencoderLearner:
         else:
             self._descent = Descent(section, section.learning_rate, self._trained, self.scale)
         self._validation = validation
+        # At once: passes forward alone take less memory than a step, if there are not many more of them.
+        at_once = section.micro_batch_size if section.batch == "full" else section.batch_size
+        self._validated = min(2 * at_once, BATCH)
         xla = plans.use_xla(section.compiler, section.network)
         self._validate = tf.function(self._validation_losses, jit_compile=xla, autograph=False)
 
@@ -99,7 +102,7 @@ class AutoencoderLearner:
 
     def validate(self) -> float:
         """The loss over the validation split, without corruption, noise and penalties on the code."""
-        return float(np.mean(in_batches(self._validate, self._validation)))
+        return float(np.mean(in_batches(self._validate, self._validation, self._validated)))
 
     def preview(self) -> Array:
         """Validation examples, each followed by its reconstruction."""

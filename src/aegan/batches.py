@@ -15,14 +15,17 @@ Array = np.ndarray[Any, Any]
 BATCH = 1024
 
 
-def in_batches(function: Callable[[Array], Any], values: Array | Shards) -> Array:
+def in_batches(
+    function: Callable[[Array], Any], values: Array | Shards, size: int = BATCH
+) -> Array:
     """Apply to batches of one size (only the last may be smaller) and join the results.
 
     Args:
         function: [B, ...] to a tensor [B, ...].
         values: [N, ...], N of at least 1; may be memory-mapped.
+        size: B.
     """
-    parts = [np.asarray(function(values[i : i + BATCH])) for i in range(0, len(values), BATCH)]
+    parts = [np.asarray(function(values[i : i + size])) for i in range(0, len(values), size)]
     return np.concatenate(parts)
 
 

@@ -39,7 +39,8 @@ class Training(Architecture):
     batch_size: PositiveInt = 256
     """Examples in a mini-batch."""
     micro_batch_size: PositiveInt = 1024
-    """Examples that a full batch goes through at a time: bounds its memory, not what it computes."""
+    """Examples that a full batch goes through at a time: bounds its memory. The exact gradient does not
+    depend on it; what is drawn at random for an example (noise, dropout) does."""
     ghost_statistics: bool = False
     """Lets `batch` normalisation take the statistics of each micro-batch in a full batch (Hoffer et al.
     2017): the gradient is exact for that, and not for the statistics of the whole training set."""

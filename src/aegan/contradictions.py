@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aegan import compute_mistakes
+from aegan import compute_mistakes, idle_settings
 from aegan.config_training import OF_RATIOS
 
 if TYPE_CHECKING:
@@ -58,11 +58,8 @@ def contradictions(config: Config) -> Iterator[Contradiction]:
                 (f"{name}.warmup_steps", f"{name}.steps"),
                 f"must be fewer than `steps`, received {section.warmup_steps} of {section.steps}",
             )
-        if section.nesterov and not (section.optimizer == "sgd" and section.momentum):
-            yield Contradiction(
-                (f"{name}.nesterov", f"{name}.optimizer", f"{name}.momentum"),
-                "needs `optimizer: sgd` and a `momentum` above 0",
-            )
+        for paths, text in idle_settings.idle(name, section):
+            yield Contradiction(paths, text)
         if section.batch == "full":
             yield from _of_full_batch(name, section)
     yield from _of_the_autoencoder(config)
@@ -107,7 +104,7 @@ def _of_full_batch(name: str, section: Autoencoder | Gan) -> Iterator[Contradict
             f"`{section.precision}` rounds what each sample adds, so the sum would not be the exact"
             " gradient; use `float32`",
         )
-    if getattr(section, "free_bits", 0.0):
+    if getattr(section, "kind", "") == "variational" and getattr(section, "free_bits", 0.0):
         yield Contradiction(
             (f"{name}.free_bits", f"{name}.batch"),
             "goes by the mean of each code over a micro-batch and not over the training set, so the"
@@ -133,21 +130,12 @@ def _of_lbfgs(section: Autoencoder) -> Iterator[Contradiction]:
         "autoencoder.dropout": section.dropout > 0,
         "autoencoder.contraction": section.contraction > 0,
     }
-    unused = {
-        "autoencoder.clip": section.clip != "none",
-        "autoencoder.weight_decay": section.weight_decay > 0,
-        "autoencoder.warmup_steps": section.warmup_steps > 0,
-        "autoencoder.back_off": section.back_off > 0,
-    }
-    for paths, why in (
-        (random, "is random at each step, and `lbfgs` compares losses"),
-        (unused, "does nothing with `lbfgs`, which searches for the length of a step"),
-    ):
-        for path, is_set in paths.items():
-            if is_set:
-                yield Contradiction(
-                    (path, "autoencoder.optimizer"), f"{why}; leave it out, or use `adam`"
-                )
+    for path, is_set in random.items():
+        if is_set:
+            yield Contradiction(
+                (path, "autoencoder.optimizer"),
+                "is random at each step, and `lbfgs` compares losses; leave it out, or use `adam`",
+            )
 
 
 def _of_the_autoencoder(config: Config) -> Iterator[Contradiction]:

@@ -13,7 +13,7 @@ from aegan.config import Config
 from aegan.config_training import OF_RATIOS
 from aegan.draws import Draws, draws_of
 from aegan.game import Batch, Game, values
-from aegan.latent import Mixture, draw_classes, draw_noise
+from aegan.latent import Mixture, choose, draw_classes, draw_noise
 from aegan.optimizers import Descent
 
 Array = np.ndarray[Any, Any]
@@ -159,19 +159,28 @@ class GanLearner:
         return self._distance(self._samples(VALIDATED))
 
     def preview(self) -> Array:
-        """Samples of the averaged generator, always of the same noise."""
+        """Samples of the averaged generator, always of the same noise.
+
+        Where the discriminator is to choose among draws, it does, by what it knows so far.
+        """
         return self._samples(PREVIEWED)
 
     def _samples(self, count: int) -> Array:
-        seed, classes = tf.constant([self._seed, 0]), None
+        seed, number, classes = tf.constant([self._seed, 0]), self._section.draws_per_sample, None
         if self._frequencies is not None:
-            classes = draw_classes(self._frequencies, count, seed)
-        noise = draw_noise(self._mixture, self._section.noise_size, count, seed, classes)
-        parts = [tf.split(a, max(1, count // SAMPLED_AT_ONCE)) for a in tf.nest.flatten(noise)]
+            drawn = draw_classes(self._frequencies, count, seed)
+            classes = tf.repeat(drawn, number, axis=0)
+        size = count * number
+        noise = draw_noise(self._mixture, self._section.noise_size, size, seed, classes)
         made = [
-            self.average(tf.nest.pack_sequence_as(noise, part)) for part in zip(*parts, strict=True)
+            self.average(tf.nest.map_structure(lambda a: a[i : i + SAMPLED_AT_ONCE], noise))  # noqa: B023
+            for i in range(0, size, SAMPLED_AT_ONCE)
         ]
-        return np.concatenate([np.asarray(samples) for samples in made])
+        samples = tf.concat(made, 0)
+        if number > 1:
+            rated = samples if classes is None else [samples, classes]
+            samples = choose(samples, self.discriminator(rated), number, seed)
+        return np.asarray(samples)
 
     def state(self) -> list[Any]:
         """Weights of all networks and both optimisers' slots."""

@@ -5,10 +5,24 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from aegan.narration import narrate
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stopped(SystemExit):
+    """Whoever runs this told it to end; the exit code is 128 and the signal's number.
+
+    Attributes:
+        explained: whether it was said where the work goes on.
+    """
+
+    def __init__(self, number: int, *, explained: bool = False):
+        super().__init__(128 + number)
+        self.explained = explained
 
 
 @contextlib.contextmanager
@@ -19,17 +33,39 @@ def deferred() -> Iterator[list[int]]:
     cannot be set, the list stays empty.
     """
     received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
+    with _handled(received.append):
         yield received
-        return
 
-    def note(number: int, _: Any) -> None:
-        received.append(number)
 
-    heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, note) for number in heeded}
+@contextlib.contextmanager
+def stoppable(stage: str) -> Iterator[None]:
+    """Let SIGTERM and SIGINT end the work with a word on how it goes on, instead of without any."""
+
+    def stop(number: int) -> None:
+        raise Stopped(number)
+
     try:
-        yield received
+        with _handled(stop):
+            yield
+    except Stopped as stopped:
+        if not stopped.explained:
+            narrate(stage, "warning", "told to stop; the same command does this stage again")
+        raise
+
+
+@contextlib.contextmanager
+def _handled(handle: Callable[[int], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+
+    def handler(number: int, _: Any) -> None:
+        handle(number)
+
+    before = {number: signal.signal(number, handler) for number in heeded}
+    try:
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, handler_before in before.items():
+            signal.signal(number, handler_before)

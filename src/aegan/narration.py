@@ -27,10 +27,15 @@ _TRIALS: list[int] = []
 
 
 def narrate(stage: str, event: str, text: str) -> None:
-    """Print one event; a text of several lines becomes several lines of the same event."""
+    """Print one event; a text of several lines becomes several lines of the same event.
+
+    Work goes on where nobody reads any longer: whoever started it has been ended, and it is about to be
+    told to end itself, with a checkpoint.
+    """
     speaker = f"{stage}#{_TRIALS[-1]}" if _TRIALS else stage
     for line in text.splitlines() or [""]:
-        print(f"aegan {speaker} {event}: {line}", file=sys.stderr, flush=True)
+        with contextlib.suppress(BrokenPipeError):
+            print(f"aegan {speaker} {event}: {line}", file=sys.stderr, flush=True)
         for listen in _LISTENERS:
             listen(event, line)
 

@@ -74,7 +74,7 @@ def train(
         TrainingError: a metric or the validation loss is not finite; names the step. The last
             checkpoint is kept. Or memory does not suffice; names the setting to lower.
         StoreError: a checkpoint that is there cannot be read, or the last one cannot be written.
-        SystemExit: SIGTERM or SIGINT came; a checkpoint was taken.
+        Stopped: SIGTERM or SIGINT came; a checkpoint was taken.
     """
     tf.config.experimental.enable_op_determinism()
     # It reorders float sums, and otherwise for another number of devices.
@@ -166,7 +166,7 @@ def train(
                     checkpoints.save(*snapshot())
                     text = f"told to stop at step {step:,}; the same command goes on there"
                     narrate(plan.stage, "warning", text)
-                raise SystemExit(128 + told_to_stop[0])
+                raise interruption.Stopped(told_to_stop[0], explained=resumable)
 
     if resumable and position > saved:  # what follows may be killed, too
         checkpoints.save(*snapshot())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -19,6 +21,7 @@ from aegan_pipelines.summary import missed_lines
 from PIL import Image
 
 import aegan
+from aegan.checkpoints import MARKER
 from aegan.config import Bound
 from aegan.evaluation.gate import judge
 from aegan.loading import load
@@ -230,6 +233,28 @@ def test_interrupting_leaves_no_process_behind(sent: int, code: int, tmp_path: P
     record = json.loads(next((tmp_path / "root" / "runs").glob("*/run.json")).read_text())
     assert (record["status"], record["error"]) == ("cancelled", "interrupted")
     assert list(record["stages"]) == ["normalize"]
+
+
+def test_interrupting_a_training_on_a_terminal_leaves_a_checkpoint(tmp_path: Path) -> None:
+    """Its progress comes often there, and finds nobody who reads it once all are told to end."""
+    ours, theirs = pty.openpty()
+    command = [AEGAN, "run", "digits", "--root", str(tmp_path), "--set", "autoencoder.steps=500000"]
+    process = subprocess.Popen(command, stderr=theirs, preexec_fn=heed_signals)
+    os.close(theirs)
+    told = b""
+    while b"samples/s" not in told:
+        assert process.poll() is None
+        told += os.read(ours, 4096)
+    process.send_signal(signal.SIGINT)
+    with contextlib.suppress(OSError):  # at the end of a terminal
+        while rest := os.read(ours, 4096):
+            told += rest
+    os.close(ours)
+    assert process.wait(timeout=30) == 130
+    assert b"interrupted; the same command continues from here" in told
+    assert list(tmp_path.glob(f"checkpoints/*/train_autoencoder/*/{MARKER}"))
+    (said,) = tmp_path.glob("stages/train_autoencoder/*/progress.json")
+    assert "told to stop at step" in said.read_text()
 
 
 def test_a_threshold_that_is_missed_says_which_bound() -> None:

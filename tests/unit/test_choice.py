@@ -67,6 +67,9 @@ def test_a_trained_discriminator_restores_shares_that_the_generator_has_wrong(
             learner.average, mixture, size, None, AS_IT_IS, (2,), choice=choice
         )
         assert (drawn(sampler)[:, 0] > 0).mean() == pytest.approx(share, abs=0.04)
+    shown = learner.preview()  # as they are published: at half of both, one in 1,000 has as many
+    assert shown.shape == (64, 2)
+    assert (shown[:, 0] > 0).mean() > 0.69
 
 
 @pytest.mark.parametrize("batch", ["mini", "full"])

@@ -476,6 +476,22 @@ def test_the_digest_of_sections_changes_with_those_only() -> None:
             "gan.nesterov: needs `optimizer: sgd` and a `momentum` above 0",
         ),
         (
+            {"autoencoder": {"momentum": 0.9}},
+            "autoencoder.momentum: is of `sgd` and `rmsprop`, and `adam` does not know it",
+        ),
+        (
+            {"gan": {"step_every": 10}},
+            "gan.step_every: is of `schedule: step`, and this one is `cosine`",
+        ),
+        (
+            {"autoencoder": {"ghost_statistics": True}},
+            "autoencoder.ghost_statistics: is of `batch: full`",
+        ),
+        (
+            {"autoencoder": {"free_bits": 0.1, "batch": "full"}},
+            "autoencoder.free_bits: is of `kind: variational`, and this one is `plain`",
+        ),
+        (
             {"gan": {"discriminator_normalization": "batch"}},
             "gan.discriminator_normalization: `batch` mixes the samples of a batch",
         ),

@@ -23,7 +23,7 @@ from aegan.errors import StoreError, TrainingError
 from aegan.evaluation.metrics import frechet_distance
 from aegan.narration import heard_by
 from aegan.store import open_store
-from aegan.training_failures import explained
+from aegan.training_failures import explained, stage_explained
 from tests.conftest import tiny
 
 DATA = {"source": "x", "kind": "tabular"}
@@ -176,20 +176,40 @@ def test_messages_of_a_training_in_units_name_its_steps(
     assert steps <= {0, 1, 2, 3}
 
 
-def test_too_little_memory_names_the_number_to_lower(tmp_path: Any) -> None:
-    settings = config(batch_size=64, compiler="graph")
-    learner = AutoencoderLearner(settings, (6,), X[:50])
+def greedy(batch: Any, step: Any) -> dict[str, Any]:
+    """Asks for far more memory than there is."""
+    huge = tf.fill([2**20, 2**20, tf.shape(batch)[0]], tf.cast(step, tf.float32))
+    return {"loss": tf.reduce_sum(huge)}
 
-    def greedy(batch: Any, step: Any) -> dict[str, Any]:
-        huge = tf.fill([2**20, 2**20, tf.shape(batch)[0]], tf.cast(step, tf.float32))
-        return {"loss": tf.reduce_sum(huge)}
 
-    learner.update = greedy  # type: ignore[method-assign]
-    checkpoints = Checkpoints(open_store(str(tmp_path)), "checkpoints", "train_autoencoder")
-    with pytest.raises(
-        TrainingError, match=r"out of memory; lower autoencoder.batch_size \(it is 64"
-    ):
-        training.train(learner, X, plan(settings), checkpoints)
+@pytest.mark.parametrize("compiler", ["graph", "xla"])
+@pytest.mark.parametrize(
+    ("batch", "number"),
+    [("mini", r"batch_size \(it is 64"), ("full", r"micro_batch_size \(it is 32")],
+)
+@pytest.mark.parametrize("section", ["autoencoder", "gan"])
+def test_too_little_memory_names_the_number_to_lower(
+    section: str, batch: str, number: str, compiler: str, tmp_path: Any
+) -> None:
+    sizes = {"batch": batch, "batch_size": 64, "micro_batch_size": 32, "compiler": compiler}
+    space = {"space": "data"} if section == "gan" else {}
+    settings = validate(tiny(data=DATA, **{section: sizes | space}), "test")
+    learner: Any = AutoencoderLearner(settings, (6,), X[:50])
+    of_training = plan(settings)
+    if section == "gan":
+        learner, of_training = gan.GanLearner(settings, (6,), None), gan.plan(settings)
+    learner.update = greedy
+    learner.gradients = lambda _, batch, step, part: ([], greedy(batch, step))
+    checkpoints = Checkpoints(open_store(str(tmp_path)), "checkpoints", f"train_{section}")
+    told = rf"out of memory; lower {section}.{number}.* \(.*(OOM|[Aa]lloc)"
+    with pytest.raises(TrainingError, match=told):
+        training.train(learner, X, of_training, checkpoints)
+
+
+def test_too_little_memory_besides_the_steps_is_told_too() -> None:
+    told = r"train_gan: out of memory besides the steps .* lower gan.hidden, .* \(OOM when"
+    with pytest.raises(TrainingError, match=told), stage_explained("train_gan", "gan"):
+        tf.fill([2**20, 2**20, 64], 1.0)
 
 
 def test_a_checkpoint_of_another_network_is_passed_over_and_changes_nothing(

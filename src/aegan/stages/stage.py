@@ -29,6 +29,7 @@ from aegan import errors
 from aegan.config import Config
 from aegan.digests import of_files, read_json, sha256, to_json
 from aegan.errors import IntegrityError, StoreError
+from aegan.interruption import stoppable
 from aegan.narration import duration, narrate, utc_now
 from aegan.stages.progress import progress_shown
 from aegan.store import Store, open_store
@@ -137,7 +138,7 @@ def run_stage(
         ):
             narrate(stage, "reused", f"inputs unchanged since {found.finished}")
             return found
-        with progress_shown(store, prefix):
+        with progress_shown(store, prefix), stoppable(stage):
             narrate(stage, "start", "")
             start = time.monotonic()
             with tempfile.TemporaryDirectory(prefix="aegan-") as scratch:

@@ -55,6 +55,7 @@ def run_training(
         from aegan.checkpoints import Checkpoints
         from aegan.monitor import Monitor
         from aegan.plans import require_accelerators, require_separable
+        from aegan.training_failures import stage_explained
 
         nonlocal checkpoints
         # Before anything is computed: what an attempt begins with has the bits of the one before, too.
@@ -69,7 +70,8 @@ def run_training(
             monitor = Monitor(store, place, dataset.normalizer, stage=stage, preview_every=every)
             with contextlib.closing(monitor), replicas.strategy().scope():
                 require_separable(section, replicas.count())
-                return work(dataset, checkpoints, monitor, scratch, output)
+                with stage_explained(stage, stage.removeprefix("train_")):
+                    return work(dataset, checkpoints, monitor, scratch, output)
 
     def clean_up() -> None:
         checkpoints.clear()
