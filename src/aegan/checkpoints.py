@@ -35,7 +35,7 @@ Array = np.ndarray[Any, Any]
 
 MARKER = "COMPLETE.json"
 
-_MARKER_PATTERN = re.compile(r"/(?P<name>step-(?P<position>\d+)-\w+)/COMPLETE\.json$")
+_PATTERN = re.compile(r"/(?P<name>step-(?P<position>\d+)-\w+)/(?P<file>[^/]+)$")
 _KEY = "variables/{}/.ATTRIBUTES/VARIABLE_VALUE"  # of a list's items in a tf.train.Checkpoint
 _UNUSABLE = (
     ValueError,
@@ -98,7 +98,11 @@ class Checkpoints:
         Raises:
             StoreError: one that is there cannot be read; to begin anew would throw it away.
         """
-        for position, name in self._complete():
+        complete, torn = self._there()
+        for position in torn:
+            if not complete or position > complete[0][0]:  # else there is a better one in any case
+                self._pass_over(position, "it was not written to its end")
+        for position, name in complete:
             place = f"{self.prefix}/{name}"
             with (
                 readable(Path(place)),
@@ -108,8 +112,7 @@ class Checkpoints:
                     folder = self._fetched(place, Path(scratch))
                     values, progress = _read(folder, variables, self.origin)
                 except _UNUSABLE as error:
-                    text = f"passed over the checkpoint of step {self._step(position)}: {error}"
-                    narrate(self._stage, "warning", text)
+                    self._pass_over(position, str(error))
                     continue
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
@@ -121,6 +124,10 @@ class Checkpoints:
         """Delete all of them, and what lies beside them: the stage is done."""
         self.finish()
         self.store.delete(self.prefix)
+
+    def _pass_over(self, position: int, why: str) -> None:
+        text = f"passed over the checkpoint of step {self._step(position)}: {why}"
+        narrate(self._stage, "warning", text)
 
     def _step(self, position: int) -> str:
         return f"{position // self.units:,}"
@@ -171,10 +178,15 @@ class Checkpoints:
             text = f"an older checkpoint could not be deleted, the next one tries again: {error}"
             narrate(self._stage, "warning", text)
 
-    def _complete(self) -> list[tuple[int, str]]:
-        """Positions and names of the checkpoints with a marker, newest first."""
-        matches = map(_MARKER_PATTERN.search, self.store.list(self.prefix))
-        return sorted(((int(m["position"]), m["name"]) for m in matches if m), reverse=True)
+    def _there(self) -> tuple[list[tuple[int, str]], list[int]]:
+        """Positions and names of those with a marker, newest first; positions of the others."""
+        found: dict[tuple[int, str], set[str]] = {}
+        for match in map(_PATTERN.search, self.store.list(self.prefix)):
+            if match:
+                files = found.setdefault((int(match["position"]), match["name"]), set())
+                files.add(match["file"])
+        complete = sorted((place for place in found if MARKER in found[place]), reverse=True)
+        return complete, [position for position, name in found if (position, name) not in complete]
 
 
 @contextlib.contextmanager

@@ -72,6 +72,21 @@ def test_a_foreign_marker_is_passed_over(
     assert "passed over the checkpoint of step 7: " in capfd.readouterr().err
 
 
+def test_a_checkpoint_that_was_not_written_to_its_end_is_passed_over(
+    root: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    variable = tf.Variable(1.0)
+    for position in (5, 7, 9):  # each of another process: what supersedes another deletes it
+        checkpoints_of(root).save(position, [variable], {})
+    for name in markers(root):
+        if "step-000000007" not in name:
+            open_store(root).delete(name)
+    assert checkpoints_of(root).restore([variable]) == (7, {})
+    said = capfd.readouterr().err
+    assert "passed over the checkpoint of step 9: it was not written to its end" in said
+    assert "step 5" not in said  # the one that is gone on from is newer
+
+
 @pytest.mark.parametrize("file", ["progress.json", "state.index"])
 def test_a_checkpoint_that_lost_a_file_is_passed_over(file: str, tmp_path: Path) -> None:
     checkpoints_of(tmp_path).save(7, [tf.Variable(1.0)], {})
