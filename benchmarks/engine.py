@@ -7,7 +7,8 @@
     full batch    seconds of a full-batch step, as a ratio to bare forward and backward passes over the
                   same micro-batches in one compiled loop, without double precision and descent
     first step    seconds from the start of the process to the end of the first step of each preset's
-                  stages, with examples of the preset's shape
+                  trainings, with examples of the preset's shape: building, compiling and taking it.
+                  Fetching the data, encoding it and fitting the mixture are work, and not in it
     around        share of a training's seconds that is not spent in its steps: validation, progress,
                   curves, previews and checkpoints at their defaults, over `--seconds` of training
 

@@ -4,13 +4,14 @@
         [--only dense|conv|recurrent] [--rounds 5]
 
 Each round runs every contender once, in turns; medians over the rounds are compared. aegan's rate is
-that of its real training loop (validation, progress, checkpoints included), after compilation; the
-peers run their plain loops after a warm-up. Prints one JSON object a line. Dense networks also
+that of its real training loop with its evaluations, after compilation; what goes by the clock (progress,
+previews, checkpoints every two minutes) is in engine.py's share `around`. The peers run their plain
+loops after a warm-up. Prints one JSON object a line. Dense networks also
 tell their share of this machine's rate of large matrix products, counting 6 operations for each
 weight and sample (forward, gradient by inputs, gradient by weights). PyTorch takes part if `--torch`
 names an interpreter that has it. Peers run in processes of their own: aegan makes TensorFlow
 deterministic, which would slow them, and PyTorch cannot share a process with TensorFlow. `--check`
-exits 1 where a floor is missed.
+exits 1 where a floor is missed, and says so where PyTorch's were not measured.
 """
 
 from __future__ import annotations
@@ -209,6 +210,8 @@ def main() -> int:
             line = measure(what, arguments.rounds, arguments.torch)
             missed |= any(line.get(f"ratio_to_{k}", 1e9) < v for k, v in FLOORS[what].items())
             print(json.dumps(line), flush=True)
+    if arguments.check and not arguments.torch:
+        print("not measured: PyTorch; --torch names an interpreter that has it", file=sys.stderr)
     return int(missed and arguments.check)
 
 
