@@ -67,7 +67,8 @@ def gan_config(preset: str, network: str, objective: str) -> Config:
     changes += ["ema_decay=0.9", "validate_every=50"]
     changes += [f"hidden={HIDDEN[network]}"] if network != "dense" or given.hidden else []
     changes += ["space=data", "prior=normal"] if network != "dense" else []
-    changes += ["learning_rate=1e-3", "draws_per_sample=1", *compiler(preset, network)]
+    rate = 3e-3 if network == "recurrent" else 1e-3  # few weights, which take longer to move
+    changes += [f"learning_rate={rate}", "draws_per_sample=1", *compiler(preset, network)]
     # A discriminator of bounded slope, or the minimax generator learns nothing once it is found out.
     changes += ["gamma=0" if objective == "wasserstein" else "gamma=0.1"]
     if objective == "wasserstein":
