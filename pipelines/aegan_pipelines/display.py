@@ -16,6 +16,7 @@ from aegan.transfer_progress import transfers_told
 from aegan_pipelines.cli_options import INTERRUPTED
 
 BAR_WIDTH = 24
+LEAST_BAR_WIDTH = 6
 _STYLES = {"error": "bold red", "warning": "yellow", "done": "green", "reused": "cyan"}
 _WORDS = {"start": "started", "done": "done", "reused": "reused,", "error": "failed:"}
 
@@ -79,7 +80,9 @@ class Display:
     def show(self, stage: str, event: str, text: str) -> None:
         """Show one event."""
         if event == "progress" and self._console.is_terminal:
-            self._update(f"{stage + ' ':<18}{_bar(text)}  {text}")
+            label = f"{stage + ' ':<18}"
+            room = self._console.width - len(label) - len(text) - 3
+            self._update(f"{label}{_bar(text, min(room, BAR_WIDTH))}{text}")
             return
         self.close()
         if event in ("run", "record"):  # for the local runner
@@ -99,14 +102,17 @@ class Display:
         from rich.live import Live
         from rich.text import Text
 
-        line = Text(text, overflow="ellipsis", no_wrap=True)
+        line = Text(text)  # over two lines where one is too short for the time left
         if self._live is None:
             self._live = Live(line, console=self._console, transient=True, auto_refresh=False)
             self._live.start()
         self._live.update(line, refresh=True)
 
 
-def _bar(text: str) -> str:
+def _bar(text: str, width: int) -> str:
+    """How far it is, if there is room to show that."""
+    if width < LEAST_BAR_WIDTH:
+        return ""
     match = re.search(r"\((\d+)%\)", text)
-    full = BAR_WIDTH * int(match[1]) // 100 if match else 0
-    return "━" * full + "─" * (BAR_WIDTH - full)
+    full = width * int(match[1]) // 100 if match else 0
+    return "━" * full + "─" * (width - full) + "  "

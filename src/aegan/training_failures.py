@@ -19,23 +19,28 @@ def section_of(plan: Plan) -> str:
     return plan.stage.removeprefix("train_")
 
 
+_TOO_LITTLE_MEMORY = (tf.errors.ResourceExhaustedError, MemoryError)
+
+
 @contextlib.contextmanager
 def explained(plan: Plan) -> Iterator[None]:
-    """Say which number to lower where memory does not suffice."""
-    section = section_of(plan)
-    name = "micro_batch_size" if plan.full_batch else "batch_size"
-    value = plan.micro_batch_size if plan.full_batch else plan.batch_size // plan.batches
-    advice = (
-        f"out of memory; lower {section}.{name} (it is {value}) or {section}.hidden, or set"
-        f" {section}.residency: streamed if it is the examples that do not fit"
-    )
-    if plan.stage == "evaluate":  # its classifier has a size of its own, that nobody sets
-        advice = (
-            "out of memory while the scores' classifier was trained; run it where there is more, or on"
-            " fewer or smaller examples"
-        )
-    with _memory_explained(plan.stage, advice):
+    """Say which number to lower where memory does not suffice for training."""
+    try:
         yield
+    except _TOO_LITTLE_MEMORY as error:
+        reason, section = _reason(error), section_of(plan)
+        if plan.stage == "evaluate":  # its classifier has a size of its own, that nobody sets
+            raise TrainingError(
+                f"{plan.stage}: out of memory while the scores' classifier was trained; run it where"
+                f" there is more, or on fewer or smaller examples ({reason})"
+            ) from error
+        name = "micro_batch_size" if plan.full_batch else "batch_size"
+        value = plan.micro_batch_size if plan.full_batch else plan.batch_size // plan.batches
+        raise TrainingError(
+            f"{plan.stage}: out of memory; lower {section}.{name} (it is {value}) or"
+            f" {section}.hidden, or set {section}.residency: streamed if it is the"
+            f" examples that do not fit ({reason})"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -46,23 +51,19 @@ def stage_explained(stage: str, section: str) -> Iterator[None]:
         stage: of the pipeline.
         section: of the configuration, that says how large its networks are.
     """
-    advice = (
-        f"out of memory besides the steps of training; lower {section}.hidden, or run it where there is"
-        " more (compute.stages)"
-    )
-    with _memory_explained(stage, advice):
-        yield
-
-
-@contextlib.contextmanager
-def _memory_explained(stage: str, advice: str) -> Iterator[None]:
     try:
         yield
-    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-        lines = str(error).splitlines() or [type(error).__name__]
-        # Of a graph, the first line says only that there was one.
-        reason = next((line for line in lines if "OOM" in line or "alloc" in line), lines[0])
-        raise TrainingError(f"{stage}: {advice} ({reason.strip()})") from error
+    except _TOO_LITTLE_MEMORY as error:
+        raise TrainingError(
+            f"{stage}: out of memory besides the steps of training; lower {section}.hidden, or run it"
+            f" where there is more (compute.stages) ({_reason(error)})"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What could not be allocated: of a graph's error, the first line says only that there was one."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return next((line for line in lines if "OOM" in line or "alloc" in line), lines[0]).strip()
 
 
 def lower(learner: Learner, plan: Plan, what: str, *, saved: bool) -> None:

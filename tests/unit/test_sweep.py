@@ -176,7 +176,7 @@ def test_the_page_of_the_largest_sweep_is_self_contained_and_below_a_megabyte() 
 
 
 def test_more_trials_at_once_than_a_laptop_runs_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    def ended(_: Any) -> Any:
+    def ended(_: Any, **__: Any) -> Any:
         raise SystemExit(0)
 
     monkeypatch.setattr(cli_sweep, "watched", ended)

@@ -176,30 +176,33 @@ def test_messages_of_a_training_in_units_name_its_steps(
     assert steps <= {0, 1, 2, 3}
 
 
-def greedy(batch: Any, step: Any) -> dict[str, Any]:
-    """Asks for far more memory than there is."""
-    huge = tf.fill([2**20, 2**20, tf.shape(batch)[0]], tf.cast(step, tf.float32))
-    return {"loss": tf.reduce_sum(huge)}
-
-
-@pytest.mark.parametrize("compiler", ["graph", "xla"])
 @pytest.mark.parametrize(
     ("batch", "number"),
     [("mini", r"batch_size \(it is 64"), ("full", r"micro_batch_size \(it is 32")],
 )
 @pytest.mark.parametrize("section", ["autoencoder", "gan"])
 def test_too_little_memory_names_the_number_to_lower(
-    section: str, batch: str, number: str, compiler: str, tmp_path: Any
+    section: str, batch: str, number: str, tmp_path: Any
 ) -> None:
-    sizes = {"batch": batch, "batch_size": 64, "micro_batch_size": 32, "compiler": compiler}
-    space = {"space": "data"} if section == "gan" else {}
+    sizes = {"batch": batch, "batch_size": 64, "micro_batch_size": 32, "compiler": "graph"}
+    space = {"space": "data", "hidden": [8]} if section == "gan" else {"hidden": [300]}
     settings = validate(tiny(data=DATA, **{section: sizes | space}), "test")
     learner: Any = AutoencoderLearner(settings, (6,), X[:50])
     of_training = plan(settings)
     if section == "gan":
         learner, of_training = gan.GanLearner(settings, (6,), None), gan.plan(settings)
-    learner.update = greedy
-    learner.gradients = lambda _, batch, step, part: ([], greedy(batch, step))
+
+    def greedy(found: Any) -> Any:
+        """What a learner does, and far more memory than there is."""
+        losses = found[1] if isinstance(found, tuple) else found
+        name = next(name for name in losses if name.endswith("loss"))
+        huge = tf.fill([2**20, 2**20, 64], losses[name])  # XLA would see through it
+        losses[name] = tf.reduce_sum(huge)
+        return found
+
+    update, gradients = learner.update, learner.gradients
+    learner.update = lambda *arguments: greedy(update(*arguments))
+    learner.gradients = lambda *arguments: greedy(gradients(*arguments))
     checkpoints = Checkpoints(open_store(str(tmp_path)), "checkpoints", f"train_{section}")
     told = rf"out of memory; lower {section}.{number}.* \(.*(OOM|[Aa]lloc)"
     with pytest.raises(TrainingError, match=told):
@@ -207,7 +210,7 @@ def test_too_little_memory_names_the_number_to_lower(
 
 
 def test_too_little_memory_besides_the_steps_is_told_too() -> None:
-    told = r"train_gan: out of memory besides the steps .* lower gan.hidden, .* \(OOM when"
+    told = r"train_gan: out of memory besides the steps .* lower gan.hidden, .* \(.*OOM when"
     with pytest.raises(TrainingError, match=told), stage_explained("train_gan", "gan"):
         tf.fill([2**20, 2**20, 64], 1.0)
 
