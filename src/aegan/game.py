@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from aegan import networks, objectives
+from aegan import objectives
 from aegan.augment import NUM_DRAWS, augment
 from aegan.config_training import Gan
 from aegan.draws import Draws, uniform
@@ -117,16 +117,11 @@ class Game:
     def _rating(self, classes: Tensor | None) -> Callable[[Tensor], Tensor]:
         """The discriminator of examples of these classes.
 
-        All that it rates passes through the same units: dropout thins the network of a loss once, so
-        that real examples and samples differ by what they are. It saves a draw for each of them, too.
+        Dropout thins it anew for examples and for samples. The same units for both would save half of
+        the draws, and teach it less: a Fréchet distance of 1.34 instead of 1.24 on Fashion-MNIST.
         """
-        network, replay = self._discriminator, networks.replayed_dropout(self._discriminator)
-
-        def rate(x: Tensor) -> Tensor:
-            replay()
-            return forward(network, x if classes is None else [x, classes], self._section.precision)
-
-        return rate
+        network, precision = self._discriminator, self._section.precision
+        return lambda x: forward(network, x if classes is None else [x, classes], precision)
 
 
 def values(model: Any) -> list[Any]:

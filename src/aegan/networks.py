@@ -8,7 +8,7 @@ calls with the same arguments return equal networks. What they are built of is t
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -180,28 +180,12 @@ def reseed_dropout(models: Iterable[Any], seed: Tensor, part: Tensor | None = No
     """
     if part is None and replicas.count() > 1:
         seed = tf.random.fold_in(seed, replicas.number())
-    if states := _dropout_states(models):
+    generators = (getattr(layer, "seed_generator", None) for m in models for layer in m.layers)
+    if states := [generator.state.value for generator in generators if generator is not None]:
         # Not `fold_in`, which numbers seeds as the layers number their draws.
         seeds = tf.unstack(tf.random.split(seed, len(states)))
         for state, own in zip(states, seeds, strict=True):
             state.assign(tf.cast(own, state.dtype))
-
-
-def replayed_dropout(model: Any) -> Callable[[], None]:
-    """What makes dropout layers draw next what they would draw now."""
-    states = [(state, tf.identity(state)) for state in _dropout_states([model])]
-
-    def replay() -> None:
-        for state, value in states:
-            state.assign(value)
-
-    return replay
-
-
-def _dropout_states(models: Iterable[Any]) -> list[Any]:
-    """The tf.Variables that say what dropout layers draw next."""
-    generators = (getattr(layer, "seed_generator", None) for m in models for layer in m.layers)
-    return [generator.state.value for generator in generators if generator is not None]
 
 
 def _class(classes: int) -> Any:
