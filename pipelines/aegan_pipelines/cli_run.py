@@ -85,6 +85,5 @@ def watched(work: Callable[..., Record], *, no_cache: bool) -> Record:
     for number in (signal.SIGTERM, signal.SIGHUP):  # end the driver's processes, too
         if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
             signal.signal(number, lambda received, _: sys.exit(128 + received))
-    goes_on = ("with --no-cache the same command begins anew",) if no_cache else ()
-    with shown(console, *goes_on) as display:
+    with shown(console, no_cache=no_cache) as display:
         return work(show=display.show, progress_seconds=0.5 if console.is_terminal else 10.0)

@@ -22,18 +22,20 @@ _WORDS = {"start": "started", "done": "done", "reused": "reused,", "error": "fai
 
 
 @contextlib.contextmanager
-def shown(console: Any, goes_on: str = "the same command continues from here") -> Iterator[Display]:
-    """A display for work that Ctrl-C or a signal ends.
+def shown(console: Any, *, no_cache: bool = False) -> Iterator[Display]:
+    """A display for work that Ctrl-C or a signal ends, and the same command continues.
 
     Args:
         console: where it is shown.
-        goes_on: how the work is continued.
+        no_cache: the same command does all of it anew.
     """
     display = Display(console)
     try:
         yield display
     except (KeyboardInterrupt, SystemExit) as ending:
         display.close()
+        anew = "with --no-cache the same command begins anew"
+        goes_on = anew if no_cache else "the same command continues from here"
         click.echo(f"interrupted; {goes_on}", err=True)
         sys.exit(ending.code if isinstance(ending, SystemExit) else INTERRUPTED)
     finally:
@@ -79,15 +81,15 @@ class Display:
 
     def show(self, stage: str, event: str, text: str) -> None:
         """Show one event."""
+        label = f"{stage + ' ':<18}"
         if event == "progress" and self._console.is_terminal:
-            label = f"{stage + ' ':<18}"
             room = self._console.width - len(label) - len(text) - 3
             self._update(f"{label}{_bar(text, min(room, BAR_WIDTH))}{text}")
             return
         self.close()
         if event in ("run", "record"):  # for the local runner
             return
-        line = f"{stage + ' ':<18}{_WORDS.get(event, '')} {text}"
+        line = f"{label}{_WORDS.get(event, '')} {text}"
         self._console.print(
             line.rstrip(), style=_STYLES.get(event), markup=False, highlight=False, soft_wrap=True
         )

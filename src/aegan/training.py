@@ -181,9 +181,9 @@ def _program(learner: Learner, examples: Examples, plan: Plan) -> Program:
     devices = replicas.count()
     if not plan.full_batch and plan.batch_size % (plan.batches * devices):
         raise TrainingError(
-            f"{section_of(plan)}.batch_size is {plan.batch_size // plan.batches} and must be a multiple"
-            f" of the {devices} GPUs of this machine; change it, or show TensorFlow fewer of them with"
-            " CUDA_VISIBLE_DEVICES"
+            f"{section_of(plan.stage)}.batch_size is {plan.batch_size // plan.batches} and must be a"
+            f" multiple of the {devices} GPUs of this machine; change it, or show TensorFlow fewer of"
+            " them with CUDA_VISIBLE_DEVICES"
         )
     streamed = plan.residency == "streamed" or (plan.residency == "auto" and not fits(examples))
     kind = FullBatch if plan.full_batch else MiniBatches

@@ -14,9 +14,9 @@ from aegan.plans import Plan
 from aegan.programs import Learner
 
 
-def section_of(plan: Plan) -> str:
-    """The section of the configuration that a plan was made from."""
-    return plan.stage.removeprefix("train_")
+def section_of(stage: str) -> str:
+    """The section of the configuration that says how a stage trains."""
+    return stage.removeprefix("train_")
 
 
 _TOO_LITTLE_MEMORY = (tf.errors.ResourceExhaustedError, MemoryError)
@@ -28,7 +28,7 @@ def explained(plan: Plan) -> Iterator[None]:
     try:
         yield
     except _TOO_LITTLE_MEMORY as error:
-        reason, section = _reason(error), section_of(plan)
+        reason, section = _reason(error), section_of(plan.stage)
         if plan.stage == "evaluate":  # its classifier has a size of its own, that nobody sets
             raise TrainingError(
                 f"{plan.stage}: out of memory while the scores' classifier was trained; run it where"
@@ -44,19 +44,14 @@ def explained(plan: Plan) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def stage_explained(stage: str, section: str) -> Iterator[None]:
-    """The same for what a stage does besides its steps: building networks, encoding, exporting.
-
-    Args:
-        stage: of the pipeline.
-        section: of the configuration, that says how large its networks are.
-    """
+def stage_explained(stage: str) -> Iterator[None]:
+    """The same for what a training stage does besides its steps: building, encoding, exporting."""
     try:
         yield
     except _TOO_LITTLE_MEMORY as error:
         raise TrainingError(
-            f"{stage}: out of memory besides the steps of training; lower {section}.hidden, or run it"
-            f" where there is more (compute.stages) ({_reason(error)})"
+            f"{stage}: out of memory besides the steps of training; lower {section_of(stage)}.hidden, or"
+            f" run it where there is more (compute.stages) ({_reason(error)})"
         ) from error
 
 
@@ -89,7 +84,7 @@ def lower(learner: Learner, plan: Plan, what: str, *, saved: bool) -> None:
             f"{plan.stage}: {what} of the classifier whose features the scores are taken in; look for"
             " extreme values in the data, or lower evaluation.feature_steps"
         )
-    section = section_of(plan)
+    section = section_of(plan.stage)
     tried = f", after {backed_off} times at half the learning rate" if backed_off else ""
     kept = " The last checkpoint is kept" if saved else ""
     if plan.optimizer == "lbfgs":  # looks for its own step, and takes neither bounds nor a way back

@@ -211,7 +211,7 @@ def test_too_little_memory_names_the_number_to_lower(
 
 def test_too_little_memory_besides_the_steps_is_told_too() -> None:
     told = r"train_gan: out of memory besides the steps .* lower gan.hidden, .* \(.*OOM when"
-    with pytest.raises(TrainingError, match=told), stage_explained("train_gan", "gan"):
+    with pytest.raises(TrainingError, match=told), stage_explained("train_gan"):
         tf.fill([2**20, 2**20, 64], 1.0)
 
 

@@ -70,7 +70,7 @@ def run_training(
             monitor = Monitor(store, place, dataset.normalizer, stage=stage, preview_every=every)
             with contextlib.closing(monitor), replicas.strategy().scope():
                 require_separable(section, replicas.count())
-                with stage_explained(stage, stage.removeprefix("train_")):
+                with stage_explained(stage):
                     return work(dataset, checkpoints, monitor, scratch, output)
 
     def clean_up() -> None:
