@@ -114,9 +114,6 @@ class LocalStore:
         names = publishable(folder)
         staging = self.root / f"{_TEMPORARY}{uuid.uuid4().hex}"
 
-        def copy(name: str) -> str:
-            return copied(folder / name, staging / name)
-
         def place(prefix: str) -> None:
             """All at once."""
             target = self._path(prefix)
@@ -125,7 +122,7 @@ class LocalStore:
 
         try:
             with readable(folder):
-                digests = dict(zip(names, in_parallel(copy, names), strict=True))
+                digests = copied(folder, staging, names)
             yield Staged(digests, place)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -140,13 +137,8 @@ class LocalStore:
 
     def download(self, prefix: str, folder: Path) -> dict[str, str]:
         source = self._path(prefix)
-
-        def copy(name: str) -> str:
-            return copied(source / name, folder / name)
-
         with readable(source):
-            names = plain_files(_no_link(source))
-            return dict(zip(names, in_parallel(copy, names), strict=True))
+            return copied(source, folder, plain_files(_no_link(source)))
 
     def tidy(self, before: float) -> None:
         for path in self.root.glob(f"{_TEMPORARY}*"):

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -20,6 +21,8 @@ from aegan.transfer_progress import passed
 WORKERS = 8
 CHUNK = 2**19
 """Bytes at a time: few enough to stay in a core's cache between reading, hashing and writing."""
+COPIES_A_CORE = 2
+"""Files that are hashed and copied at a time, a core."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -138,12 +141,21 @@ def digest_of(path: Path) -> str:
     return hasher.hexdigest()
 
 
-def copied(source: Path, target: Path) -> str:
-    """Copy a plain file to a new one, safe from a power failure; SHA-256 of what was written, in hex."""
-    with HashedFile(target, durable=True) as file:
-        for chunk in chunks(source):
-            file.write(chunk)
-    return file.digest
+def copied(source: Path, target: Path, names: list[str]) -> dict[str, str]:
+    """Copy plain files to a folder of new ones, safe from a power failure; SHA-256 by name, in hex.
+
+    No more files than can be hashed are copied at a time, while others go to disk: were all copied
+    at once, all would go to disk at once after that, and the processors would wait.
+    """
+    turns = threading.Semaphore(COPIES_A_CORE * (os.cpu_count() or 1))
+
+    def copy(name: str) -> str:
+        with HashedFile(target / name, durable=True) as file, turns:
+            for chunk in chunks(source / name):
+                file.write(chunk)
+        return file.digest
+
+    return dict(zip(names, in_parallel(copy, names), strict=True))
 
 
 class HashedFile:
