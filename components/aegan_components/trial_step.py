@@ -15,6 +15,7 @@ def trial_step(
     trials: str,
     trial: str,
     stage: str,
+    attempts: str,
     fresh: str,
 ) -> str:
     """Do the stage; returns `done` or `failed`: a trial that fails must not end the others."""
@@ -22,4 +23,6 @@ def trial_step(
     from aegan.stages import trial as steps
 
     config = with_parameters(config, data_source, num_accelerators)
-    return steps.run(config, root, run_id, trials, int(trial), stage, fresh=fresh)
+    return steps.run(
+        config, root, run_id, trials, int(trial), stage, attempts=int(attempts), fresh=fresh
+    )

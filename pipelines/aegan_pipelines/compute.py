@@ -64,7 +64,12 @@ def set_compute(
         task.set_env_variable(variable, value)
     if platform == "kubeflow":
         _set_pod(task, step)
-    return task.set_retry(step.retries, **BACKOFF)
+    return set_retries(task, step.retries)
+
+
+def set_retries(task: Any, retries: int) -> Any:
+    """Say how often a task that failed is tried again; returns the task."""
+    return task.set_retry(retries, **BACKOFF)
 
 
 def pipeline_config(workspace: Workspace | None) -> dsl.PipelineConfig | None:

@@ -1,7 +1,8 @@
 """The pipeline of a sweep: the trials in a loop, a comparison, and what `publish` does with the best.
 
-The loop goes over the numbers of the trials, as text: see `aegan.sweep`. No step of a trial fails,
-except by being killed, so the loop comes to its end and the comparison, which waits for it, runs.
+The loop goes over the numbers of the trials, as text: see `aegan.sweep`. A step of a trial fails only
+if it is killed, and one attempt more than `compute.retries` allows finds that its trial has failed. So
+the loop comes to its end, and the comparison, which waits for it, runs.
 """
 
 # No `from __future__ import annotations` here: kfp reads the annotations' values.
@@ -15,10 +16,11 @@ from aegan_components.record_sweep import record_sweep
 from aegan_components.trial_step import trial_step
 from kfp import compiler, dsl
 
+from aegan.compute_steps import step_of
 from aegan.config import Config
-from aegan.config_compute import StepName
+from aegan.config_compute import Compute, StepName
 from aegan.sweep import Trial, to_text
-from aegan_pipelines.compute import pipeline_config, set_compute
+from aegan_pipelines.compute import pipeline_config, set_compute, set_retries
 from aegan_pipelines.platforms import check_platform
 
 TRIAL_STEPS: tuple[StepName, ...] = ("normalize", "train_autoencoder", "train_gan", "evaluate")
@@ -82,7 +84,8 @@ def build(
         last = settle(record_sweep(**where, **every, metric=metric), "record", "record")
         with dsl.ExitHandler(last, name="sweep-and-publish"):
             with dsl.ParallelFor(numbers, name="trials", parallelism=parallelism) as number:
-                ended = _trial(where | every | {"fresh": fresh, "trial": number}, settle)
+                work = where | every | {"fresh": fresh, "trial": number}
+                ended = _trial(work, compute, settle)
             outcomes = dsl.Collected(ended)
             judged = compare(**where, **every, metric=metric, outcomes=outcomes)
             settle(judged, "record", "compare").set_caching_options(False)
@@ -102,11 +105,15 @@ def build(
     return named(sweep)  # type: ignore[no-any-return]
 
 
-def _trial(work: dict[str, Any], settle: Callable[[Any, StepName, str], Any]) -> Any:
+def _trial(
+    work: dict[str, Any], compute: Compute, settle: Callable[[Any, StepName, str], Any]
+) -> Any:
     """The steps of one trial, one after the other; returns the output of the last."""
     steps: list[Any] = []
     for stage in TRIAL_STEPS:
-        step = settle(trial_step(**work, stage=stage), stage, stage)
+        attempts = step_of(compute, stage).retries + 1
+        step = settle(trial_step(**work, stage=stage, attempts=str(attempts)), stage, stage)
+        set_retries(step, attempts)
         # Kubeflow would remember a failure as a result; stages reuse their own outputs.
         step.set_caching_options(False)
         steps.append(step.after(*steps[-1:]))

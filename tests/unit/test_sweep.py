@@ -134,11 +134,15 @@ def test_the_package_loops_over_text_and_remembers_no_failure(source: str, tmp_p
         steps
     )
     assert not any(t["cachingOptions"].get("enableCache") for t in steps.values())
+    counts = {name: task["retryPolicy"]["maxRetryCount"] for name, task in steps.items()}
+    assert (counts["train_gan"], counts["publish"]) == (4, 3)  # one to note that it was killed
+    attempts = [t["inputs"]["parameters"].get("attempts") for t in steps.values()]  # type: ignore[attr-defined]
+    assert [found for found in attempts if found] == [{"runtimeValue": {"constant": "4"}}] * 4
     containers = [e["container"] for e in spec["deploymentSpec"]["executors"].values()]
     assert sum("accelerator" in c.get("resources", {}) for c in containers) == 2
     pods = started(spec, root="gs://b/r", accelerator_count="4", image="other:1")
-    counts = {name: pod["resourceCount"] for name, pod in pods.items() if "resourceCount" in pod}
-    assert list(counts.values()) == ["4", "4"]
+    asked = {name: pod["resourceCount"] for name, pod in pods.items() if "resourceCount" in pod}
+    assert list(asked.values()) == ["4", "4"]
     assert {pod["image"] for pod in pods.values()} == {"other:1"}
     kinds = {p["parameterType"] for p in spec["root"]["inputDefinitions"]["parameters"].values()}
     assert kinds == {"STRING"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 
@@ -60,6 +61,19 @@ def test_a_turn_whose_holder_was_killed_is_taken_over(root: str) -> None:
     with turn(store, "turns/a.json", stale=0.4):
         pass
     assert 0.4 <= time.monotonic() - start < 20
+
+
+def test_who_was_killed_takes_its_own_turn_over_at_once(root: str) -> None:
+    store = open_store(root)
+    store.write("turns/a.json", b'{"holder": "trial 1/killed", "mark": "1"}')
+    start = time.monotonic()
+    with turn(store, "turns/a.json", worker="trial 1", stale=60):
+        assert json.loads(store.read("turns/a.json") or b"")["holder"].startswith("trial 1/")
+    assert time.monotonic() - start < 20
+    store.write("turns/a.json", b'{"holder": "trial 11/working", "mark": "1"}')
+    start = time.monotonic()
+    with turn(store, "turns/a.json", worker="trial 1", stale=0.4):
+        assert time.monotonic() - start > 0.4
 
 
 def test_a_turn_that_takes_long_is_not_taken_over(root: str) -> None:

@@ -19,7 +19,9 @@ from aegan.stages.trial import STEPS, read_trial, trial_run
 from aegan.store import Store, open_store
 from aegan.sweep import BETTER, check_metric, describe, read_trials, trial_config
 
-UNFINISHED = "ended without an error of its own: killed, most often for memory, or not reached"
+UNFINISHED = (
+    "ended without an error of its own: its pod could not start or was killed, or not reached"
+)
 
 
 def run(config: str, root: str, run_id: str, trials: str, metric: str) -> dict[str, Any]:
@@ -102,7 +104,7 @@ def run_record(
     elif not state.startswith("CANCEL"):
         message = str(_no_best(comparison))
     found = record.collect(config, store, run_id, began, state, message)
-    # A trial that was killed ends the loop, so that the best of the others was not judged.
+    # Pods that fail before their step begins end the loop, so that the best trial was not judged.
     if found["status"] in ("failed", "rejected") and comparison["best"] is not None and unfinished:
         found |= {"status": "failed", "error": str(_not_judged(unfinished))}
     return record.write(
@@ -159,12 +161,11 @@ def _not_judged(unfinished: list[dict[str, Any]]) -> AeganError:
         stage = next(stage for stage in STEPS if stage not in row["stages"])
         lines.append(f"  trial {row['number']} ({describe(row['settings'])}), in {stage}")
     return AeganError(
-        "the best trial was not judged, because others ended without an error of their own: killed,"
-        " most often for memory, or not reached:\n"
+        "the best trial was not judged, because others ended without an error of their own: their pods"
+        " could not start or were killed, or they were not reached:\n"
         + "\n".join(lines)
-        + "\nRun the sweep again with"
-        " more memory for that stage (compute.stages), or without these values in --grid: what is"
-        " finished is reused"
+        + "\nLook at these pods (kubectl describe), mend what they lack, then run the sweep again:"
+        " what is finished is reused"
     )
 
 

@@ -6,7 +6,8 @@
     <root>/runs/<run id>/turns/…                  who is at work on what several trials share
 
 A step that failed would end the loop that all trials are in; an exception becomes a record instead,
-and the steps after it find it and do nothing. Only what kills a process fails a step.
+and the steps after it find it and do nothing. Only what kills a process fails a step: it is tried again,
+until what has been killed too often is the trial's result, too.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 from aegan.config import Config
 from aegan.config_file import from_json
 from aegan.digests import read_json, to_json
-from aegan.errors import PreconditionError, describe
+from aegan.errors import AeganError, PreconditionError, describe
 from aegan.narration import in_trial, narrate, utc_now
 from aegan.stages import evaluate, normalize, train_autoencoder, train_gan
 from aegan.stages.stage import StageResult
@@ -39,7 +40,15 @@ DONE, FAILED = "done", "failed"
 
 
 def run(
-    config: str, root: str, run_id: str, trials: str, number: int, stage: str, *, fresh: str = ""
+    config: str,
+    root: str,
+    run_id: str,
+    trials: str,
+    number: int,
+    stage: str,
+    *,
+    attempts: int,
+    fresh: str = "",
 ) -> str:
     """Do one stage of a trial, or reuse it; returns `done` or `failed`.
 
@@ -50,6 +59,7 @@ def run(
         trials: all trials, from `aegan.sweep.to_text`.
         number: of the trial.
         stage: a key of STEPS.
+        attempts: at the stage; if all of them were killed, one more finds the trial to have failed.
         fresh: empty to reuse what is there already, else see `run_stage`.
 
     Raises:
@@ -57,16 +67,16 @@ def run(
     """
     trial = read_trials(trials)[number - 1]
     store = open_store(root)
-    state: dict[str, Any] = {"number": number, "settings": trial.settings}
-    state |= {"stages": {}, "error": None}
     if stage == "normalize":
         _begin(store, run_id)
-    else:
-        state = read_trial(store, run_id, number) or state
+    state: dict[str, Any] = {"number": number, "settings": trial.settings}
+    state |= {"stages": {}, "attempts": {}, "error": None}
+    state |= read_trial(store, run_id, number) or {}
     if state["error"]:
         return FAILED
     with in_trial(number):
         try:
+            _begin_attempt(store, run_id, state, stage, attempts)
             state["stages"][stage] = _do(store, config, run_id, trial, stage, state, fresh)
         except Exception as error:
             text = describe(error)
@@ -100,6 +110,20 @@ def _begin(store: Store, run_id: str) -> None:
     narrate("sweep", "run", run_id)
 
 
+def _begin_attempt(
+    store: Store, run_id: str, state: dict[str, Any], stage: str, attempts: int
+) -> None:
+    """Count an attempt before it can be killed."""
+    before = state["attempts"].get(stage, 0)
+    if before >= attempts:
+        raise AeganError(
+            f"killed at each of {before} attempt(s), without an error of its own: most often for memory;"
+            f" give the step more (compute.stages.{stage}.memory), or leave these values out of --grid"
+        )
+    state["attempts"][stage] = before + 1
+    store.write(_place(run_id, state["number"]), to_json(state))
+
+
 def _do(
     store: Store,
     config: str,
@@ -114,7 +138,8 @@ def _do(
     inputs = [state["stages"][name]["uri"] for name in STEPS if name in state["stages"]]
     if stage == "normalize":
         inputs = [trial_run(run_id, trial.number)]
-    with turn(store, f"runs/{run_id}/turns/{_shared(from_json(own), stage)}.json"):
+    place = f"runs/{run_id}/turns/{_shared(from_json(own), stage)}.json"
+    with turn(store, place, worker=f"trial {trial.number}"):  # of its attempts, one is at work
         began = utc_now()  # what another trial made while this one waited is reused
         result = work(own, store.uri, *inputs, fresh=fresh)
     return {

@@ -29,21 +29,27 @@ POLL_SECONDS = 1.0
 
 @contextlib.contextmanager
 def turn(
-    store: Store, name: str, *, beat: float = BEAT_SECONDS, stale: float = STALE_SECONDS
+    store: Store,
+    name: str,
+    *,
+    worker: str = "",
+    beat: float = BEAT_SECONDS,
+    stale: float = STALE_SECONDS,
 ) -> Iterator[None]:
     """Hold a turn for the time of the block; waits for it first.
 
     Args:
         store: where it lies.
         name: of the object that stands for it.
+        worker: who never works twice at once; what one of this name still holds is taken over at once.
         beat: seconds between two signs of life.
         stale: seconds without one after which the holder is taken for dead.
 
     Raises:
         StoreError: the store cannot be read or written.
     """
-    holder = uuid.uuid4().hex
-    _take(store, name, holder, stale)
+    holder = f"{worker}/{uuid.uuid4().hex}"
+    _take(store, name, holder, worker, stale)
     over = threading.Event()
     beating = threading.Thread(target=_beat, args=(store, name, holder, over, beat), daemon=True)
     beating.start()
@@ -58,13 +64,14 @@ def turn(
                 store.delete(name)
 
 
-def _take(store: Store, name: str, holder: str, stale: float) -> None:
+def _take(store: Store, name: str, holder: str, worker: str, stale: float) -> None:
     seen, since = -1, time.monotonic()
     while True:
-        _, generation = store.read_versioned(name)
+        content, generation = store.read_versioned(name)
         if generation != seen:
             seen, since = generation, time.monotonic()
-        if generation == 0 or time.monotonic() - since > stale:
+        own = bool(worker) and _holder(content).startswith(f"{worker}/")
+        if own or generation == 0 or time.monotonic() - since > stale:
             try:
                 store.write(name, _mark(holder), if_generation=generation)
                 return
