@@ -6,10 +6,11 @@ DATA is the folder of the four IDX files. The preset's autoencoder, mixture and 
 pipeline's own stages, with as many steps as the budget takes, and compared with the 10,000 test images
 in the features of one classifier, 10,000 samples of each of five seeds: mean and twice the standard
 deviation. Within 150 s a plain Keras DCGAN (BCE, BatchNorm, Adam 2e-4, β₁ 0.5, width 32) is trained for
-as long as both trainings took. Prints one JSON object a line; `--check` exits 1 where a floor is missed:
-within 150 s those of the GAN's scores and of its distance beside the DCGAN's; within 600 s that the GAN
-is better than its mixture in precision and in coverage, and at no longer a distance: the intervals are
-then two standard errors of the mean.
+as long as both trainings took, three times, as it turns out differently each time; the median of its
+distances counts. Prints one JSON object a line; `--check` exits 1 where a floor is missed: within 150 s
+those of the GAN's scores and of its distance beside the DCGAN's; within 600 s that the GAN is better
+than its mixture in precision and in coverage, and at no longer a distance: the intervals are then two
+standard errors of the mean.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import sys
 import tempfile
 import time
@@ -42,6 +44,7 @@ from aegan.stages.stage import fetch_outputs
 
 Array = np.ndarray[Any, Any]
 SAMPLES, SEEDS, NEIGHBOURS = 10_000, 5, 5
+DCGANS = 3
 FLOORS = {"precision": 0.95, "recall": 0.65, "coverage": 0.92}
 MOST_RATIO = 0.1  # of the Fréchet distances
 BUDGETS = {
@@ -50,9 +53,9 @@ BUDGETS = {
 }
 
 
-def dcgan(seconds: float, images: Array) -> Callable[[int], Array]:
-    """Train the usual DCGAN for so many seconds; returns what draws a number of images."""
-    tf.random.set_seed(0)
+def dcgan(seconds: float, images: Array, seed: int) -> Callable[[int], Array]:
+    """Train the usual DCGAN for so many seconds; returns what draws images."""
+    tf.random.set_seed(seed)
     width, noise = 32, 64
     generator = keras.Sequential(
         [
@@ -151,22 +154,24 @@ def main() -> int:
 
             rows[name] = scores(real, draw, extract)
         if arguments.budget == 150:
-            draw = dcgan(seconds, dataset.features("train"))
-            rows["dcgan"] = scores(real, draw, extract)
+            images = dataset.features("train")
+            for number in range(1, DCGANS + 1):
+                rows[f"dcgan {number}"] = scores(real, dcgan(seconds, images, number), extract)
     for name, row in rows.items():
         line = {"what": f"Fashion-MNIST, {name}", "seconds": round(seconds), "features": features}
         print(json.dumps(line | row | ratios(row, rows)))
-    missed = below_floors(rows) if "dcgan" in rows else no_better_than_mixture(rows)
+    missed = below_floors(rows) if arguments.budget == 150 else no_better_than_mixture(rows)
     for text in missed:
         print(f"missed: {text}", file=sys.stderr)
     return int(bool(missed) and arguments.check)
 
 
 def ratios(row: Any, rows: dict[str, Any]) -> dict[str, float]:
-    """Of the Fréchet distance to the peers'."""
-    peers = {
-        name: rows[name]["frechet_distance"][0] for name in ("mixture", "dcgan") if name in rows
-    }
+    """Of the Fréchet distance to the mixture's, and to the median of the DCGANs'."""
+    distances = {name: found["frechet_distance"][0] for name, found in rows.items()}
+    peers = {"mixture": distances["mixture"]}
+    if dcgans := [distance for name, distance in distances.items() if name.startswith("dcgan")]:
+        peers["dcgan"] = statistics.median(dcgans)
     distance = row["frechet_distance"][0]
     return {
         f"frechet_distance_ratio_to_{name}": round(distance / peer, 3)
