@@ -138,9 +138,11 @@ class Config(Section):
     def digest(self, *sections: str) -> str:
         """SHA-256 of the canonical JSON of some top-level fields (default: all that shape a model).
 
-        `compute` is left out by default: where a model was trained does not change it.
+        `compute` is left out by default: where a model was trained does not change it. Neither do how
+        often a training is saved and where its examples lie, which are always left out.
         """
-        tree = self.model_dump(mode="json")
+        neutral = {"checkpoint_seconds", "residency"}
+        tree = self.model_dump(mode="json", exclude={"autoencoder": neutral, "gan": neutral})
         chosen = sections or tuple(key for key in tree if key != "compute")
         text = json.dumps({key: tree[key] for key in chosen}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

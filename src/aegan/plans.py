@@ -155,13 +155,18 @@ def require_accelerators(count: int) -> None:
 
 
 def require_separable(section: Training, devices: int) -> None:
-    """Refuse to share among devices what mixes the samples of a batch.
+    """Refuse to share among devices what mixes the samples of a batch, or what only one can do.
 
     Raises:
-        TrainingError: several devices, and batch normalisation or free bits.
+        TrainingError: several devices, and batch normalisation, free bits or XLA.
     """
     if devices == 1:
         return
+    if section.compiler == "xla":
+        raise TrainingError(
+            f"compiler: xla compiles for one device, and there are {devices} GPUs, which train in"
+            " TensorFlow's own graph; leave it out, or show TensorFlow one GPU with CUDA_VISIBLE_DEVICES=0"
+        )
     if getattr(section, "kind", "plain") == "variational" and getattr(section, "free_bits", 0.0):
         raise TrainingError(
             f"autoencoder.free_bits would go by the mean of each code over each of the {devices} GPUs'"

@@ -416,6 +416,15 @@ def test_the_digest_ignores_where_a_model_is_trained() -> None:
     assert elsewhere.digest("compute") != validate(tiny(), "f").digest("compute")
 
 
+def test_the_digest_ignores_what_changes_no_weight() -> None:
+    setting = {"checkpoint_seconds": 5, "residency": "streamed"}
+    changed = validate(tiny(autoencoder=setting, gan=setting), "f")
+    plain = validate(tiny(), "f")
+    assert changed.digest() == plain.digest()
+    assert changed.digest("autoencoder", "gan") == plain.digest("autoencoder", "gan")
+    assert changed.to_json() != plain.to_json()
+
+
 def test_the_digest_ignores_how_a_value_is_written() -> None:
     plain = validate(tiny(gan={"gamma": 1.0}), "f")
     assert validate(tiny(gan={"gamma": 1}), "f").digest() == plain.digest()

@@ -36,6 +36,13 @@ def test_batch_normalisation_is_refused_on_several_devices() -> None:
             require_separable(section, 3)
 
 
+def test_xla_is_refused_on_several_devices_if_it_was_asked_for() -> None:
+    section = settings(gan={"compiler": "xla"}).gan
+    require_separable(section, 1)
+    with pytest.raises(TrainingError, match="compiler: xla .* there are 4 GPUs"):
+        require_separable(section, 4)
+
+
 def test_what_goes_sample_by_sample_is_shared() -> None:
     config = settings(autoencoder={"kind": "variational", "normalization": "layer"})
     require_separable(config.autoencoder, 2)
