@@ -165,7 +165,7 @@ def require_separable(section: Training, devices: int) -> None:
     if section.compiler == "xla":
         raise TrainingError(
             f"compiler: xla compiles for one device, and there are {devices} GPUs, which train in"
-            " TensorFlow's own graph; leave it out, or show TensorFlow one GPU with CUDA_VISIBLE_DEVICES=0"
+            " TensorFlow's own graph; leave it out, or show it one GPU with CUDA_VISIBLE_DEVICES=0"
         )
     if getattr(section, "kind", "plain") == "variational" and getattr(section, "free_bits", 0.0):
         raise TrainingError(
