@@ -191,7 +191,10 @@ def _why(run_id: str, state: str, record: dict[str, Any] | None) -> AeganError:
             f"run {run_id} SUCCEEDED, but its record cannot be read from here: whether it published is"
             " not known. Check --root and your access to it"
         )
-    reason = (record or {}).get("error") or "no step left an error"
+    if record is None:
+        reason = "its record cannot be read from here, check --root and your access to it"
+    else:
+        reason = record.get("error") or "no step left an error"
     return AeganError(
         f"run {run_id} {state}: {reason}. `aegan runs logs {run_id}` shows more, `aegan runs resume"
         f" {run_id}` goes on where it stopped"

@@ -52,7 +52,7 @@ def connect(context: Context, *, timeout: float = READ_SECONDS, attempts: int = 
             f"--host {without_password(host)}: expected an address without a user or password in it;"
             " give --token-file, --cookie-file or --iap-client-id"
         )
-    if urlsplit(host).scheme not in ("http", "https") or not urlsplit(host).hostname:
+    if not _is_address(host):
         raise ConfigError(
             f"--host {host}: expected an address such as https://kubeflow.example.com"
         )
@@ -64,6 +64,14 @@ def connect(context: Context, *, timeout: float = READ_SECONDS, attempts: int = 
     )
     authority = _authority(context.ca_certificate)
     return Api(host, credentials, ca_certificate=authority, timeout=timeout, attempts=attempts)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        split = urlsplit(host)
+        return split.scheme in ("http", "https") and bool(split.hostname) and split.port != 0
+    except ValueError:  # brackets without an address of version 6 in them, or a port that is none
+        return False
 
 
 def _cookie(context: Context) -> str | None:

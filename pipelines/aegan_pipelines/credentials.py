@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from aegan.errors import AeganError
 
 SHORTEST_SECRET = 4
+
+
+def one_word(text: str, what: str) -> str:
+    """The token in a text, without the space around it, such as the end of its line.
+
+    Raises:
+        AeganError: there is none that a request can carry; the message does not show it.
+    """
+    found = text.strip()
+    if not re.fullmatch(r"[!-~]+", found):
+        raise AeganError(f"{what} holds no token: expected one word of ASCII characters")
+    return found
 
 
 class Credentials:
@@ -32,8 +45,12 @@ class Credentials:
             cookie: the header Cookie, such as `oauth2_proxy_kubeflow=…`.
             iap_client_id: OAuth client of Google's Identity-Aware Proxy, for an ID token made from the
                 application default credentials.
+
+        Raises:
+            AeganError: the token is no word that a request can carry.
         """
-        self._token, self._file, self._cookie = token, token_file, cookie
+        self._token = None if token is None else one_word(token, "AEGAN_TOKEN or the context file")
+        self._file, self._cookie = token_file, cookie
         self._client_id = iap_client_id
         self._fetched: str | None = None
 
@@ -81,14 +98,12 @@ class Credentials:
         if self._file is None:
             return None
         try:
-            token = Path(self._file).expanduser().read_text("utf-8").strip()
+            token = Path(self._file).expanduser().read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is no text"
             raise AeganError(f"cannot read the token file {self._file}: {reason}") from None
-        if not token or any(c.isspace() for c in token):
-            raise AeganError(f"the token file {self._file} holds no token: expected one word")
-        self._fetched = token
-        return token
+        self._fetched = one_word(token, f"the token file {self._file}")
+        return self._fetched
 
     def _from_google(self) -> str | None:
         if self._client_id is None:

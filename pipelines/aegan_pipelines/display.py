@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 import click
 
+from aegan.interruption import tidied
 from aegan.narration import INTERVAL_VARIABLE
 from aegan.transfer_progress import transfers_told
 from aegan_pipelines.cli_options import INTERRUPTED
@@ -59,7 +60,7 @@ def transfers_shown(what: str, stream: TextIO | None = None) -> Iterator[None]:
         display.show(speaker, event, text)
 
     try:
-        with transfers_told(what, say):
+        with tidied(), transfers_told(what, say):
             yield
     finally:
         if display is not None:

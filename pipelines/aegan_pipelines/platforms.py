@@ -13,6 +13,7 @@ from aegan.config import Config
 from aegan.config_compute import STEPS, Compute, StepName
 from aegan.data.sources import BUILT_IN
 from aegan.errors import ConfigError
+from aegan.store import open_store
 
 Platform = Literal["kubeflow", "vertex"]
 TITLES = {"kubeflow": "Kubeflow Pipelines", "vertex": "Vertex AI"}
@@ -90,8 +91,10 @@ def check_root(config: Config, root: str | None) -> str:
 
     Raises:
         ConfigError: there is none, or it is neither in a bucket nor in a volume that every step mounts.
+        StoreError: it names no bucket.
     """
     if root and root.startswith("gs://"):
+        open_store(root)  # which refuses what names no bucket
         return root
     if not root or not root.startswith("/"):
         what = f"--root {root}: pods do not share your folder" if root else "no root was given"

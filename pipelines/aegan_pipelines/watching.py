@@ -2,10 +2,10 @@
 
     <root>/watch/<name>.json      digest and listing of the source that the newest run was submitted for
 
-Nothing is downloaded. The note is written before the run is submitted and completed after it, by
-compare-and-swap: of two watchers at once one submits, and one that is killed in between finds its note
-and submits under the same name, which the root, the configuration and the listing made. A changed
-configuration is no new data: the next run that the data asks for takes it.
+Nothing is downloaded. Watchers take turns. The note is written before the run is submitted and completed
+after it, by compare-and-swap: who comes after one that was killed or refused in between finds its note,
+and submits under the same name, which the root, the configuration and the listing made, before it looks
+at what is new since. A changed configuration is no new data: the next run that the data asks for has it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from aegan.data.sources import BUILT_IN, split_uri
 from aegan.digests import from_json, to_json
 from aegan.errors import DataError, PreconditionError
 from aegan.narration import utc_now
-from aegan.store import open_store
+from aegan.stages.turns import turn
+from aegan.store import Store, open_store
 from aegan_pipelines import submission
 from aegan_pipelines.context import Context
 from aegan_pipelines.rest import Api
@@ -64,12 +65,14 @@ def watch(
     """
     listing = list_source(config.data.source)
     store, place = open_store(root), f"watch/{config.name}.json"
-    content, generation = store.read_versioned(place)
-    note = from_json(content, f"{store.uri}/{place}")
-    before = {name: tuple(mark) for name, mark in note.get("listing", {}).items()}
-    if listing == before and note.get("run_id"):
-        return Watched("unchanged", 0, 0, str(note["run_id"]))
-    if listing != before:
+    with turn(store, f"watch/{config.name}.turn.json"):
+        content, generation = store.read_versioned(place)
+        note = from_json(content, f"{store.uri}/{place}")
+        before = {name: tuple(mark) for name, mark in note.get("listing", {}).items()}
+        if note and not note["run_id"]:  # first what another noted and did not come to submit
+            return _submit(api, config, root, context, store, place, note)
+        if listing == before:
+            return Watched("unchanged", 0, 0, str(note["run_id"]))
         new = [size for name, (size, mark) in listing.items() if before.get(name) != (size, mark)]
         if sum(new) < min_bytes or len(new) < min_files:
             return Watched("too-little", sum(new), len(new), None)
@@ -79,9 +82,21 @@ def watch(
         note |= {"new_bytes": sum(new), "new_files": len(new)}
         try:
             store.write(place, to_json(note), if_generation=generation)
-        except PreconditionError:
+        except PreconditionError:  # of one that was so slow that its turn was taken over
             return Watched("elsewhere", sum(new), len(new), None)
-    # Also when only the note was left by a watcher that was killed: the name finds its run.
+        return _submit(api, config, root, context, store, place, note)
+
+
+def _submit(
+    api: Api,
+    config: Config,
+    root: str,
+    context: Context,
+    store: Store,
+    place: str,
+    note: dict[str, Any],
+) -> Watched:
+    """What a note asks for; the name finds a run that was submitted and not noted."""
     name = f"{config.name} watch {note['key'][:16]}"
     run_id = submission.submit(api, config, root, context, name=name).run_id
     store.write(place, to_json(note | {"run_id": run_id}))

@@ -54,11 +54,24 @@ def stoppable(stage: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _handled(handle: Callable[[int], None]) -> Iterator[None]:
+def tidied() -> Iterator[None]:
+    """Let SIGTERM end the work by an exception, as Ctrl-C does, so that it deletes what it began."""
+
+    def stop(number: int) -> None:
+        raise Stopped(number)
+
+    with _handled(stop, (signal.SIGTERM,)):
+        yield
+
+
+@contextlib.contextmanager
+def _handled(
+    handle: Callable[[int], None], signals: tuple[signal.Signals, ...] = SIGNALS
+) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    heeded = [number for number in signals if signal.getsignal(number) != signal.SIG_IGN]
 
     def handler(number: int, _: Any) -> None:
         handle(number)

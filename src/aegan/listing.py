@@ -41,6 +41,11 @@ def find(store: Store, name: str, reference: str) -> tuple[str, Manifest]:
     try:
         manifest = published.manifest(alias.digest if alias else None)
     except RegistryError as error:
+        if alias is not None:
+            raise RegistryError(
+                f"{error}, which the alias {reference!r} names: point it at another version with"
+                f" `aegan models promote`, one of {', '.join(versions(store, name)) or 'none'}"
+            ) from None
         raise RegistryError(f"{error}: {alternatives(store, name)}") from None
     if alias is not None:  # The root digest does not know the names of the files.
         published.check_sha256(manifest, alias.manifest)

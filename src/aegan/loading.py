@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
-import shutil
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,10 +20,9 @@ from aegan.references import parse_reference
 from aegan.registry import Registry
 from aegan.runtimes import check_backend
 from aegan.signatures import Trust, check_trust
+from aegan.transfers import scratch_in
 
-LEFTOVER_SECONDS = 24 * 3600.0
-
-_TEMPORARY = ".aegan-tmp-"
+NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def load(
@@ -83,23 +80,23 @@ def cached(registry: Registry, name: str, version: str, expected: Manifest) -> P
         return target
     try:
         base.mkdir(parents=True, exist_ok=True)
-        _tidy(base)
         with _locked(base / f".{target.name}.lock"):
             if not _is_whole(target, expected):  # else another was faster
-                with tempfile.TemporaryDirectory(dir=base, prefix=_TEMPORARY) as scratch:
-                    folder = registry.fetch(name, version, Path(scratch), expected)
+                with scratch_in(base) as scratch:
+                    folder = registry.fetch(name, version, scratch, expected)
                     # May be written later or anew: it is read where the version lies, each time.
                     (folder / manifests.SIGNATURE).unlink(missing_ok=True)
                     if target.is_symlink() or target.exists():
-                        target.rename(Path(scratch) / "changed")
+                        target.rename(scratch / "changed")
                     folder.rename(target)
-    except StoreError:
-        raise
-    except OSError as error:
+    except (StoreError, OSError) as error:
+        reason = error.__cause__ if isinstance(error, StoreError) else error
+        if not isinstance(reason, OSError) or reason.errno not in NOT_WRITABLE:
+            raise
         raise StoreError(
-            f"cannot write {error.filename or base}: {error.strerror or error};"
+            f"cannot write {reason.filename or base}: {reason.strerror or reason};"
             " make room, or set XDG_CACHE_HOME to a folder that you may write to and that has room"
-        ) from error
+        ) from reason
     return target
 
 
@@ -137,14 +134,6 @@ def _is_whole(folder: Path, expected: Manifest) -> bool:
         )
     except (IntegrityError, OSError):  # a link, or gone while it was looked at
         return False
-
-
-def _tidy(base: Path) -> None:
-    """Delete what killed processes left."""
-    for path in base.glob(f"{_TEMPORARY}*"):
-        with contextlib.suppress(OSError):
-            if path.lstat().st_mtime < time.time() - LEFTOVER_SECONDS:
-                shutil.rmtree(path)
 
 
 @contextlib.contextmanager

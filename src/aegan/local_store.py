@@ -17,6 +17,7 @@ from typing import BinaryIO
 from aegan.errors import IntegrityError, PreconditionError, StoreError
 from aegan.store import Staged, check_name, files_below
 from aegan.transfers import (
+    TEMPORARY,
     copied,
     digest_of,
     in_parallel,
@@ -28,8 +29,7 @@ from aegan.transfers import (
 
 ATTEMPTS = 100
 
-_TEMPORARY = ".aegan-tmp-"
-_LOCK = f"{_TEMPORARY}lock"
+_LOCK = f"{TEMPORARY}lock"
 
 
 class LocalStore:
@@ -48,7 +48,7 @@ class LocalStore:
         if not below and base.is_file():
             return [prefix]
         names = (path.relative_to(self.root) for path in below)
-        return sorted(name.as_posix() for name in names if not name.parts[0].startswith(_TEMPORARY))
+        return sorted(name.as_posix() for name in names if not name.parts[0].startswith(TEMPORARY))
 
     def marks(self, prefix: str) -> dict[str, tuple[int, str]]:
         found = {}
@@ -112,7 +112,7 @@ class LocalStore:
     @contextlib.contextmanager
     def stage(self, folder: Path) -> Iterator[Staged]:
         names = publishable(folder)
-        staging = self.root / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        staging = self.root / f"{TEMPORARY}{uuid.uuid4().hex}"
 
         def place(prefix: str) -> None:
             """All at once."""
@@ -141,14 +141,14 @@ class LocalStore:
             return copied(source, folder, plain_files(_no_link(source)))
 
     def tidy(self, before: float) -> None:
-        for path in self.root.glob(f"{_TEMPORARY}*"):
+        for path in self.root.glob(f"{TEMPORARY}*"):
             with contextlib.suppress(OSError):  # another tidied up, or may and we may not
                 if path.name != _LOCK and path.lstat().st_mtime < before:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def delete(self, prefix: str) -> None:
         target = self._path(prefix)
-        doomed = self.root / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        doomed = self.root / f"{TEMPORARY}{uuid.uuid4().hex}"
         with writable(target):
             try:  # At once, for readers and for those who write into it meanwhile, file or folder.
                 target.rename(doomed)
@@ -169,7 +169,7 @@ class LocalStore:
         If the process is killed, a published version keeps its files and no others.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        path = self.root / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        path = self.root / f"{TEMPORARY}{uuid.uuid4().hex}"
         try:
             yield path
         finally:

@@ -7,7 +7,6 @@ expected of it. What does not fit is refused by name.
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from aegan.references import check_model_name, check_version
 from aegan.signatures import Trust
 from aegan.store import Store, in_bucket
 from aegan.transfer_progress import metered
-from aegan.transfers import readable, writable
+from aegan.transfers import readable, scratch_in, writable
 
 CURE = "use another version, and find out who changed this one"
 
@@ -180,8 +179,8 @@ class Published:
             if target.exists() and (not target.is_dir() or any(target.iterdir())):
                 return self._complete(target, expected)
             target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".aegan-tmp-") as scratch:
-                folder = Path(scratch) / self.version
+            with scratch_in(target.parent) as scratch:
+                folder = scratch / self.version
                 manifest = self.download(folder, expected)
                 folder.rename(target)
         return manifest
@@ -210,8 +209,8 @@ class Published:
                 f"\n{details}\nchoose a new folder"
             )
         if signature is not None and found is None:
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".aegan-tmp-") as scratch:
-                path = Path(scratch) / manifests.SIGNATURE
+            with scratch_in(target.parent) as scratch:
+                path = scratch / manifests.SIGNATURE
                 path.write_bytes(signature)
                 path.rename(target / manifests.SIGNATURE)
         return manifest

@@ -139,7 +139,18 @@ def check_name(name: str) -> str:
         raise StoreError(
             f"unsafe object name {name!r}: expected a relative path without '..' or backslash"
         )
+    if not is_text(name):
+        raise StoreError(f"unsafe object name {name!r}: expected a name in UTF-8; rename the file")
     return name
+
+
+def is_text(name: str) -> bool:
+    """Whether a file's name is UTF-8, which no system asks for."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_file_name(name: str) -> str:

@@ -6,8 +6,11 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 import stat
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -23,6 +26,9 @@ CHUNK = 2**19
 """Bytes at a time: few enough to stay in a core's cache between reading, hashing and writing."""
 COPIES_A_CORE = 2
 """Files that are hashed and copied at a time, a core."""
+LEFTOVER_SECONDS = 24 * 3600.0
+TEMPORARY = ".aegan-tmp-"
+"""What names in the making begin with."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -100,6 +106,17 @@ def writable(target: Path | None) -> AbstractContextManager[None]:
             " choose a folder that you may write to and that has room"
         )
     )
+
+
+@contextlib.contextmanager
+def scratch_in(folder: Path) -> Iterator[Path]:
+    """A new folder in a folder, for the time of the block; what killed processes left goes."""
+    for path in folder.glob(f"{TEMPORARY}*"):
+        with contextlib.suppress(OSError):
+            if path.is_dir() and path.lstat().st_mtime < time.time() - LEFTOVER_SECONDS:
+                shutil.rmtree(path)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=TEMPORARY) as name:
+        yield Path(name)
 
 
 def check_local(output: Path) -> None:

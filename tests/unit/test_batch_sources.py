@@ -172,6 +172,7 @@ def test_columns_are_chosen_by_name_in_any_order_or_by_range(tmp_path: Path) -> 
         (("p1", "p2", "no"), "no column named 'no'; expected some of name, p0"),
         (("name", "p1", "p2"), "the column 'name' is string: expected numbers"),
         (("p1:p9",), "9 numbers in a row"),
+        (("p9:p1",), "--columns p9:p1: 'p1' stands before 'p9'; expected .*, p1:p9"),
         (("p1", "p2", "p1"), "--columns names p1 more than once"),
         (("p1:p2", "p2"), "--columns names p2 more than once: expected each column once"),
     ],
@@ -345,6 +346,13 @@ def test_images_of_another_kind_are_named(image: Image.Image, message: str, tmp_
     save(folder, "b.png", image)
     with pytest.raises(DataError, match=message):
         list(opened(folder).blocks(0, [2]))
+
+
+def test_an_image_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    folder = save(tmp_path / "images", "a.png", Image.new("L", (8, 8)))
+    (folder / "a.png").rename(folder / os.fsdecode(b"bad\xff.png"))
+    with pytest.raises(DataError, match=r"'bad\\udcff.png' is not a name in UTF-8"):
+        opened(folder)
 
 
 def test_an_unreadable_image_is_named(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_runs_are_cancelled_and_told_of_in_json(kfp_server: KfpServer, run_id: s
             1,
             "its record cannot be read from here: whether it published is not known",
         ),
-        ("CANCELED", None, 1, "CANCELED: no step left an error"),
+        ("CANCELED", None, 1, "CANCELED: its record cannot be read from here"),
         (
             "FAILED",
             {"status": "failed", "error": "train_gan: too hot"},

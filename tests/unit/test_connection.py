@@ -278,6 +278,21 @@ def test_several_cookies_are_sent_as_one_header(kfp_server: KfpServer) -> None:
     assert check_server(api).version == "2.17.0"
 
 
+def test_a_token_ends_with_its_line_and_is_never_shown(kfp_server: KfpServer) -> None:
+    kfp_server.token = SECRET
+    assert connect(Context(host=kfp_server.url, token=f"{SECRET}\n")).get("/experiments")
+    for token in (f"{SECRET}\n{SECRET}", f"{SECRET}…", f"Bearer {SECRET}", " "):
+        with pytest.raises(AeganError, match="AEGAN_TOKEN or the context file holds no") as error:
+            connect(Context(host=kfp_server.url, token=token))
+        assert SECRET not in str(error.value)
+
+
+@pytest.mark.parametrize("host", ["http://[bad", "http://h:port", "http://", "ftp://h"])
+def test_what_is_no_address_is_refused(host: str) -> None:
+    with pytest.raises(ConfigError, match="expected an address such as"):
+        connect(Context(host=host))
+
+
 def test_a_rotated_token_file_is_read_again(kfp_server: KfpServer, tmp_path: Path) -> None:
     path = tmp_path / "token"
     api = api_of(kfp_server, credentials=Credentials(token_file=str(path)))

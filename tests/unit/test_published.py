@@ -7,15 +7,19 @@ import multiprocessing
 import os
 import re
 import resource
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aegan_pipelines.display import transfers_shown
 
 import aegan
 from aegan import manifest as manifests
+from aegan import transfers
 from aegan.digests import to_json
 from aegan.errors import AeganError, IntegrityError, RegistryError, StoreError
 from aegan.loading import cached
@@ -251,6 +255,34 @@ def test_a_pulled_version_is_the_published_one(root: str, version: str, tmp_path
     assert (target / "weights").read_bytes() == b"2"
 
 
+@pytest.mark.parametrize("hours", [1, 25])
+def test_what_a_killed_process_left_beside_it_goes_a_day_later(
+    root: str, version: str, tmp_path: Path, hours: int
+) -> None:
+    left = tmp_path / "pulled" / ".aegan-tmp-left"
+    left.mkdir(parents=True)
+    (left / "weights").write_bytes(b"half")
+    then = time.time() - 3600 * hours
+    os.utime(left, (then, then))
+    Registry(root).pull("m", version, tmp_path / "pulled" / "here")
+    assert left.exists() == (hours == 1)
+
+
+def test_told_to_end_a_pull_leaves_nothing(
+    version: str, root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+    monkeypatch.setattr(transfers, "passed", end)
+    target = tmp_path / "pulled" / "here"
+    with pytest.raises(SystemExit) as ended, transfers_shown("pull"):
+        Registry(root).pull("m", version, target)
+    assert ended.value.code == 143
+    assert list(target.parent.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", [NAME, SIGNATURE, "weights", "evil"])
 def test_a_pulled_folder_in_which_a_file_is_bad_is_not_said_to_be_the_version(
     root: str, version: str, tmp_path: Path, name: str
@@ -340,7 +372,9 @@ def test_a_full_disk_is_told_and_nothing_is_left_on_it(
     assert list(small_disk.iterdir()) == []
     monkeypatch.setenv("XDG_CACHE_HOME", str(small_disk))
     if root.startswith("gs://"):
-        with pytest.raises(StoreError, match=r"No space left on device"):
+        with pytest.raises(
+            StoreError, match=r"No space left on device; make room, or set XDG_CACHE"
+        ):
             cached(registry, "m", version, manifest)
         left = [path.name for path in (small_disk / "aegan").iterdir()]
         assert left == [f".{manifest.sha256}.lock"]

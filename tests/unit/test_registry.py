@@ -320,6 +320,15 @@ def test_an_unknown_version_names_those_that_exist(root: str, tmp_path: Path) ->
         Registry(root).resolve("m", UNKNOWN)
 
 
+def test_an_alias_of_a_version_that_is_gone_says_what_to_do(root: str, tmp_path: Path) -> None:
+    first, second = sorted(_publish(root, tmp_path, b"1", b"2"))
+    Registry(root).set_alias("m", "champion", first, "")
+    open_store(root).delete(f"models/m/versions/{first}/MANIFEST.json")
+    message = f"no version {first} of m in .*, which the alias 'champion' names: .* one of {second}"
+    with pytest.raises(RegistryError, match=message):
+        Registry(root).resolve("m", "champion")
+
+
 @pytest.mark.parametrize("version", ["latest", UNKNOWN + "\n", UNKNOWN.upper(), f"../{UNKNOWN}"])
 def test_what_is_not_a_version_is_refused(root: str, version: str) -> None:
     with pytest.raises(

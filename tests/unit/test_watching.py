@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from aegan_pipelines.rest import Api
 from aegan_pipelines.watching import Watched, list_source
 
 from aegan.config_file import validate
-from aegan.errors import DataError
+from aegan.errors import AeganError, DataError
 from aegan.store import open_store
 from tests.conftest import tiny
 from tests.kfp_server import KfpServer
@@ -106,13 +109,51 @@ def test_a_watcher_that_is_killed_leaves_what_the_next_needs_to_submit_once(
     assert len(kfp_server.runs.items) == 1
 
 
+def test_what_was_refused_is_submitted_whatever_comes_meanwhile(
+    look: Callable[..., Watched],
+    kfp_server: KfpServer,
+    root: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_: Any) -> Any:
+        raise AeganError("500")
+
+    create = cluster.create_run
+    monkeypatch.setattr(cluster, "create_run", refused)
+    with pytest.raises(AeganError):
+        look(min_bytes=100)
+    monkeypatch.setattr(cluster, "create_run", create)
+    open_store(root).write("data/b.npy", b"y" * 50)
+    found = look(min_bytes=100)
+    assert (found.outcome, found.new_bytes) == ("submitted", 100)
+    assert look(min_bytes=100) == Watched("too-little", 50, 1, None)
+    assert len(kfp_server.runs.items) == 1
+
+
 def test_of_two_watchers_at_once_one_submits(
+    look: Callable[..., Watched], kfp_server: KfpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = cluster.create_run
+
+    def slow(*arguments: Any) -> Any:
+        time.sleep(2)
+        return create(*arguments)
+
+    monkeypatch.setattr(cluster, "create_run", slow)
+    with ThreadPoolExecutor() as pool:
+        results = [pool.submit(look) for _ in range(2)]
+    assert sorted(result.result().outcome for result in results) == ["submitted", "unchanged"]
+    assert len(kfp_server.runs.items) == 1
+
+
+def test_of_two_watchers_one_submits_though_the_turn_of_a_slow_one_was_taken_over(
     look: Callable[..., Watched],
     kfp_server: KfpServer,
     root: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     listed, results = watching.list_source, []
+    monkeypatch.setattr(watching, "turn", lambda *_: contextlib.nullcontext())
 
     def meanwhile(source: str) -> Any:
         monkeypatch.setattr(watching, "list_source", listed)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from aegan.batch.source import IMAGES, Array, Block, digest_of
 from aegan.errors import DataError
+from aegan.store import is_text
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 """Pillow's names of images of so many channels of 8 bits."""
@@ -36,6 +37,11 @@ class ImageFolder:
             )
         self.path, self._shape, self._dtype = path, shape, dtype
         self.files: Sequence[str] = [p.relative_to(path).as_posix() for p in _images(path)]
+        if strange := [name for name in self.files if not is_text(name)]:
+            raise DataError(
+                f"{path}: {strange[0]!r} is not a name in UTF-8: expected names that can be written into"
+                " the output; rename the file"
+            )
         if not self.files:
             raise DataError(
                 f"{path}: no images there: expected files ending in {', '.join(IMAGES)}"

@@ -117,7 +117,7 @@ def choose(
     """The columns that hold examples of this shape."""
     check_names(path, schema.names)
     widths = {field.name: _width(field.type) for field in schema}
-    columns = [name for part in columns for name in _named(part, schema.names)]
+    columns = [name for part in columns for name in _named(path, part, schema.names)]
     if unknown := [name for name in columns if name not in widths]:
         raise DataError(
             f"{path}: no column named {unknown[0]!r}; expected some of {_listed(list(widths))}"
@@ -141,11 +141,16 @@ def choose(
     return names
 
 
-def _named(part: str, names: list[str]) -> list[str]:
+def _named(path: Path, part: str, names: list[str]) -> list[str]:
     """The column of this name or, of FIRST:LAST, all from one to the other in the file's order."""
     first, _, last = part.partition(":")
     if part in names or first not in names or last not in names:
         return [part]
+    if names.index(first) > names.index(last):
+        raise DataError(
+            f"{path}: --columns {part}: {last!r} stands before {first!r}; expected FIRST:LAST in the"
+            f" order of the file, {last}:{first}"
+        )
     return names[names.index(first) : names.index(last) + 1]
 
 

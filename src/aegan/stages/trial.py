@@ -74,6 +74,8 @@ def run(
     state |= read_trial(store, run_id, number) or {}
     if state["error"]:
         return FAILED
+    if stage in state["stages"]:  # and its step was killed before it could say so
+        return DONE
     with in_trial(number):
         try:
             _begin_attempt(store, run_id, state, stage, attempts)
@@ -117,8 +119,9 @@ def _begin_attempt(
     before = state["attempts"].get(stage, 0)
     if before >= attempts:
         raise AeganError(
-            f"killed at each of {before} attempt(s), without an error of its own: most often for memory;"
-            f" give the step more (compute.stages.{stage}.memory), or leave these values out of --grid"
+            f"killed at each of {before} attempt(s), without an error of its own, most often for memory"
+            f" (or by a node that went): give the step more (compute.stages.{stage}.memory), or leave"
+            " these values out of --grid"
         )
     state["attempts"][stage] = before + 1
     store.write(_place(run_id, state["number"]), to_json(state))
