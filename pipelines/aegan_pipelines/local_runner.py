@@ -22,6 +22,7 @@ from aegan.config_file import with_parameters
 from aegan.digests import read_json
 from aegan.errors import AeganError
 from aegan.narration import EVENT, INTERVAL_VARIABLE
+from aegan.signatures import check_key
 from aegan.stages import compare, record
 from aegan.store import check_writable, open_store
 from aegan.sweep import Trial
@@ -49,7 +50,7 @@ def run_locally(
         progress_seconds: between two progress events of a stage.
 
     Raises:
-        AeganError: the root cannot be written to, or the run ended without a record.
+        AeganError: the root cannot be written to, the key cannot sign, or the run left no record.
     """
     from aegan_pipelines.pipeline import compile_package
 
@@ -81,6 +82,8 @@ def _run(
 ) -> dict[str, Any]:
     store = open_store(root)
     check_writable(store)
+    if config.publish.sign:  # found out now, not after the training
+        check_key(Path(config.publish.sign))
     with tempfile.TemporaryDirectory(prefix="aegan-run-") as scratch:
         package = Path(scratch) / "pipeline.yaml"
         # A laptop trains on what it has: no step may insist on what a cluster has.

@@ -73,7 +73,13 @@ def collect(
 ) -> list[Doomed]:
     """Find and delete versions that nobody needs; see `aegan.Registry.gc`."""
     found, deleted, failed = list[Doomed](), list[Doomed](), list[str]()
-    for name in names(store) if models is None else models:
+    known = names(store)
+    chosen = known if models is None else list(models)
+    if unknown := sorted(set(chosen) - set(known)):
+        raise RegistryError(
+            f"no model {unknown[0]!r} in {store.uri}: expected {' or '.join(known) or 'one, found none'}"
+        )
+    for name in chosen:
         try:
             found += find_doomed(store, name, rules)
         except (IntegrityError, RegistryError) as error:

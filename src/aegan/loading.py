@@ -90,9 +90,14 @@ def cached(registry: Registry, name: str, version: str, expected: Manifest) -> P
                         target.rename(scratch / "changed")
                     folder.rename(target)
     except (StoreError, OSError) as error:
-        reason = error.__cause__ if isinstance(error, StoreError) else error
-        if not isinstance(reason, OSError) or reason.errno not in NOT_WRITABLE:
-            raise
+        reason = error
+        if isinstance(error, StoreError):  # of the bucket, or of what was written here
+            if (
+                not isinstance(error.__cause__, OSError)
+                or error.__cause__.errno not in NOT_WRITABLE
+            ):
+                raise
+            reason = error.__cause__
         raise StoreError(
             f"cannot write {reason.filename or base}: {reason.strerror or reason};"
             " make room, or set XDG_CACHE_HOME to a folder that you may write to and that has room"

@@ -65,6 +65,11 @@ class VersionFiles:
         try:
             yield
         except (FileNotFoundError, NotADirectoryError):
+            if self._digests is not None and path not in self._digests:
+                raise RegistryError(
+                    f"{self.folder} was published without {path}: it is no model that aegan trained;"
+                    " load another version"
+                ) from None
             raise RegistryError(
                 f"{where} has gone since the model was verified: someone deleted this copy or this"
                 " version; load the model again, or another version"

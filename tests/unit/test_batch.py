@@ -240,6 +240,20 @@ def test_a_changed_input_is_refused_or_begun_anew(
     assert same(answers(place, "score"), expected(model, "score")[::-1])
 
 
+def test_an_input_that_was_mended_before_anything_was_made_of_it_is_taken(
+    model: aegan.Model, path: Path
+) -> None:
+    holes = IMAGES.astype(np.float64)
+    holes[0, 0, 0, 0] = np.nan
+    np.save(path, holes)
+    output = path.parent / "o.npz"
+    with pytest.raises(DataError):
+        run(model, Request("score", path, output), lambda *_: None)
+    np.save(path, IMAGES)
+    run(model, Request("score", path, output), lambda *_: None)
+    assert same(answers(output, "score"), expected(model, "score"))
+
+
 def test_another_operation_or_model_or_part_size_is_refused(model: aegan.Model, path: Path) -> None:
     output = path.parent / "o"
     run(model, Request("score", path, output, shard_rows=100), lambda *_: None)

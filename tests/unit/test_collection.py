@@ -292,3 +292,9 @@ def test_a_history_that_does_not_reach_back_stops_the_collection(
 def test_rules_below_zero_are_refused(root: str, keep: int, older_than: datetime.timedelta) -> None:
     with pytest.raises(RegistryError, match="expected nothing below 0"):
         _gc(root, keep=keep, older_than=older_than)
+
+
+def test_a_model_that_is_not_there_is_named(root: str, tmp_path: Path) -> None:
+    publish(root, tmp_path, "1")
+    with pytest.raises(RegistryError, match="no model 'n' in .*: expected m"):
+        _gc(root, names=["m", "n"])

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aegan_pipelines import local_runner
+
+from aegan.config_file import validate
+from aegan.errors import RegistryError
+from tests.conftest import tiny
 
 STUBBORN = "trap '' TERM; echo ready; read line"
 
 
 def test_a_step_has_the_time_to_finish_a_call_and_to_write_a_checkpoint() -> None:
     assert local_runner.GRACE_SECONDS >= 60
+
+
+def test_a_key_that_cannot_sign_is_found_out_before_anything_runs(tmp_path: Path) -> None:
+    config = validate(tiny(publish={"sign": str(tmp_path / "none.pem")}), "test")
+    with pytest.raises(RegistryError, match="cannot read the key .*none.pem"):
+        local_runner.run_locally(
+            config, str(tmp_path / "root"), show=lambda *_: None, progress_seconds=1.0
+        )
+    assert list((tmp_path / "root").rglob("*.json")) == []
 
 
 def test_told_to_end_again_it_kills_at_once() -> None:

@@ -393,6 +393,17 @@ def _cache(root: str, version: str, variables: dict[str, str], results: Any) -> 
     results.put((str(copy), (copy / "weights").read_bytes()))
 
 
+def test_a_cache_that_is_no_folder_is_told_in_our_words(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [version] = publish(bucket, tmp_path, "1")
+    registry = Registry(bucket)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(StoreError, match="cannot write .*Not a directory; .*set XDG_CACHE_HOME"):
+        cached(registry, "m", version, registry.manifest("m", version))
+
+
 def test_many_processes_fill_the_cache_at_once(bucket: str, tmp_path: Path) -> None:
     [version] = publish(bucket, tmp_path, "1")
     key = Registry(bucket).manifest("m", version).sha256

@@ -65,7 +65,7 @@ class Parts:
             differing = differences(self._marks, record["marks"])
             if shard_rows != record["shard_rows"]:
                 differing.append(f"{record['shard_rows']} rows a part, now {shard_rows}")
-            if differing and not overwrite:
+            if differing and record["parts"] and not overwrite:
                 raise refusal(self.folder, record["marks"], differing)
             if not differing:
                 self._bytes, self._finished = record["parts"], record["finished"]

@@ -2,6 +2,7 @@
 
 <root>/runs/<run id>/sweep.json    the comparison
 <root>/runs/<run id>/sweep.html    the same for people
+<root>/runs/<run id>/judged.json   which was the best, and its verdict; without it, none was judged
 <root>/runs/<run id>/run.json      the record: that of the best trial, with the comparison in it
 """
 
@@ -80,6 +81,8 @@ def best_of(
         raise error
     best = comparison["trials"][comparison["best"] - 1]
     own = trial_config(config, read_trials(trials)[best["number"] - 1])
+    judged = {"best": best["number"], "verdict": best["verdict"]}
+    open_store(root).write(_judged(run_id), to_json(judged))
     return own, {stage: best["stages"][stage]["uri"] for stage in STEPS}, best["verdict"]
 
 
@@ -95,7 +98,6 @@ def run_record(
     store = open_store(root)
     comparison = run(config, root, run_id, trials, metric)
     began = read_json(store, f"runs/{run_id}/began.json")
-    unfinished = [row for row in comparison["trials"] if row["error"] == UNFINISHED]
     if comparison["best"] is not None:
         number = comparison["best"]
         config = trial_config(config, read_trials(trials)[number - 1])
@@ -104,9 +106,9 @@ def run_record(
     elif not state.startswith("CANCEL"):
         message = str(_no_best(comparison))
     found = record.collect(config, store, run_id, began, state, message)
-    # Pods that fail before their step begins end the loop, so that the best trial was not judged.
-    if found["status"] in ("failed", "rejected") and comparison["best"] is not None and unfinished:
-        found |= {"status": "failed", "error": str(_not_judged(unfinished))}
+    judged = comparison["best"] is None or store.read(_judged(run_id)) is not None
+    if found["status"] in ("failed", "rejected") and not judged:
+        found |= {"status": "failed", "error": str(_not_judged(comparison["trials"]))}
     return record.write(
         store, found | {"sweep": comparison, "page": f"{store.uri}/runs/{run_id}/sweep.html"}
     )
@@ -154,18 +156,23 @@ def _score(
     return (metrics["headline"][metric], "test") if found is None else (found, "validation")
 
 
-def _not_judged(unfinished: list[dict[str, Any]]) -> AeganError:
+def _judged(run_id: str) -> str:
+    return f"runs/{run_id}/judged.json"
+
+
+def _not_judged(rows: list[dict[str, Any]]) -> AeganError:
     """Why nothing was published though a trial came to a score, and what to do."""
     lines = []
-    for row in unfinished:
-        stage = next(stage for stage in STEPS if stage not in row["stages"])
-        lines.append(f"  trial {row['number']} ({describe(row['settings'])}), in {stage}")
+    for row in (row for row in rows if row["score"] is None):
+        stage = next((stage for stage in STEPS if stage not in row["stages"]), "its scores")
+        lines.append(
+            f"\n  trial {row['number']} ({describe(row['settings'])}), in {stage}: {row['error']}"
+        )
     return AeganError(
-        "the best trial was not judged, because others ended without an error of their own: their pods"
-        " could not start or were killed, or they were not reached:\n"
-        + "\n".join(lines)
-        + "\nLook at these pods (kubectl describe), mend what they lack, then run the sweep again:"
-        " what is finished is reused"
+        "the best trial was not judged, because steps ended that the comparison waits for: their pods"
+        f" could not start, or were killed as often as they are tried{''.join(lines)}\nLook at these"
+        " pods (kubectl describe), mend what they lack, then run the sweep again: what is finished is"
+        " reused"
     )
 
 
