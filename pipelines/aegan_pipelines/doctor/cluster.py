@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from typing import Any
 
 import yaml
@@ -41,8 +42,10 @@ def connect(config_file: str | None = None) -> tuple[Any, str] | Check:
         config.load_kube_config(config_file, client_configuration=settings, persist_config=False)
         _, active = config.list_kube_config_contexts(config_file)
     except config.ConfigException:
+        named = os.environ.get("KUBECONFIG")
         cure = "to check a cluster, set KUBECONFIG or run in a pod"
-        return Check(name, "skip", "no kubeconfig, and this is no pod", cure)
+        found = f"KUBECONFIG is {named}, where none can be read" if named else "no kubeconfig"
+        return Check(name, "skip", f"{found}, and this is no pod", cure)
     settings.retries = False
     return client.ApiClient(settings), active["context"].get("namespace") or KUBEFLOW
 
