@@ -141,7 +141,7 @@ def test_a_pods_token_is_reviewed_where_no_gateway_asks_for_it(
     assert statuses(look(host=kfp_server.url, namespace="team")) == ["ok", "ok", "fail"]
     monkeypatch.setenv("AEGAN_TOKEN", SECRET)
     assert statuses(look(host=kfp_server.url, namespace="team")) == ["ok", "ok", "ok"]
-    monkeypatch.setenv("AEGAN_TOKEN", "of somebody else")
+    monkeypatch.setenv("AEGAN_TOKEN", "of-somebody-else")
     kfp_server.multi_user = False
     assert statuses(look(host=kfp_server.url)) == ["ok", "ok", "ok"]
 
