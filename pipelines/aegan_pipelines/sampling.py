@@ -9,8 +9,6 @@ from __future__ import annotations
 import io
 import os
 import secrets
-import shutil
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from aegan.batch.results import arrow_columns, arrow_fields, as_metadata, column
 from aegan.errors import DataError
 from aegan.local_store import LocalStore
 from aegan.model import Model
-from aegan.transfers import check_local, writable
+from aegan.transfers import check_local, scratch_in, writable
 
 Array = np.ndarray[Any, Any]
 
@@ -120,15 +118,14 @@ def _write_images(folder: Path, samples: Array, marks: Mapping[str, str]) -> Non
     """A PNG for each image, in raw units; the folder is there when all of them are."""
     from PIL import Image
 
-    scratch = folder.parent / f".aegan-tmp-{uuid.uuid4().hex}"
     digits = len(str(len(samples) - 1))
-    try:
-        with writable(folder):
-            scratch.mkdir(parents=True)
+    with writable(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with scratch_in(folder.parent) as scratch:
+            images = scratch / "images"
+            images.mkdir()
             for number, image in enumerate(samples):
                 picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-                path = scratch / f"sample-{number:0{digits}d}.png"
+                path = images / f"sample-{number:0{digits}d}.png"
                 path.write_bytes(_png(picture, {**marks, "sample": str(number)}))
-            os.rename(scratch, folder)  # which refuses to replace a folder that holds something
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+            os.rename(images, folder)  # which refuses to replace a folder that holds something

@@ -40,12 +40,8 @@ def deferred() -> Iterator[list[int]]:
 @contextlib.contextmanager
 def stoppable(stage: str) -> Iterator[None]:
     """Let SIGTERM and SIGINT end the work with a word on how it goes on, instead of without any."""
-
-    def stop(number: int) -> None:
-        raise Stopped(number)
-
     try:
-        with _handled(stop):
+        with _handled(_stop):
             yield
     except Stopped as stopped:
         if not stopped.explained:
@@ -56,12 +52,12 @@ def stoppable(stage: str) -> Iterator[None]:
 @contextlib.contextmanager
 def tidied() -> Iterator[None]:
     """Let SIGTERM end the work by an exception, as Ctrl-C does, so that it deletes what it began."""
-
-    def stop(number: int) -> None:
-        raise Stopped(number)
-
-    with _handled(stop, (signal.SIGTERM,)):
+    with _handled(_stop, (signal.SIGTERM,)):
         yield
+
+
+def _stop(number: int) -> None:
+    raise Stopped(number)
 
 
 @contextlib.contextmanager

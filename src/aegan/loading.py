@@ -89,19 +89,16 @@ def cached(registry: Registry, name: str, version: str, expected: Manifest) -> P
                     if target.is_symlink() or target.exists():
                         target.rename(scratch / "changed")
                     folder.rename(target)
-    except (StoreError, OSError) as error:
-        reason = error
-        if isinstance(error, StoreError):  # of the bucket, or of what was written here
-            if (
-                not isinstance(error.__cause__, OSError)
-                or error.__cause__.errno not in NOT_WRITABLE
-            ):
-                raise
-            reason = error.__cause__
+    except OSError as error:  # a StoreError is one, too: of the bucket, or of what was written here
+        cause = error.__cause__ if isinstance(error, StoreError) else error
+        if not isinstance(cause, OSError) or (
+            cause is not error and cause.errno not in NOT_WRITABLE
+        ):
+            raise
         raise StoreError(
-            f"cannot write {reason.filename or base}: {reason.strerror or reason};"
+            f"cannot write {cause.filename or base}: {cause.strerror or cause};"
             " make room, or set XDG_CACHE_HOME to a folder that you may write to and that has room"
-        ) from reason
+        ) from cause
     return target
 
 
