@@ -187,7 +187,8 @@ class Gan(Training):
     """How many times the generator draws for each sample of the published model. One of them is chosen
     at random, each with the weight exp(logit) of the discriminator, which estimates how much denser the
     data is there than what is generated (Rubin 1987; Azadi et al. 2019), calibrated on the validation
-    split (Turner et al. 2019)."""
+    split (Turner et al. 2019). The mixture that it draws from is widened to what makes that split most
+    likely."""
 
     @property
     def generator_learns(self) -> bool:

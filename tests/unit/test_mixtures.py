@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import tracemalloc
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from aegan import mixtures
+from aegan.latent import Mixture
 
 Array = np.ndarray[Any, Any]
 
@@ -53,6 +56,65 @@ def test_a_component_of_equal_rows_is_a_point_and_nothing_fails() -> None:
     np.testing.assert_allclose(found.means[point], 9.0, atol=1e-5)
     np.testing.assert_allclose(found.factors[point], np.eye(6) * 1e-2, atol=1e-5)
     assert np.all(np.isfinite(found.log_weights))
+
+
+def log_likelihood(mixture: Mixture, rows: Array) -> float:
+    """By SciPy's densities."""
+    parts = [
+        np.exp(weight) * multivariate_normal(mean, factor @ factor.T).pdf(rows)
+        for weight, mean, factor in zip(*vars(mixture).values(), strict=True)
+    ]
+    return float(np.log(np.sum(parts, axis=0)).mean())
+
+
+def test_a_mixture_of_few_rows_is_widened_to_what_other_rows_say() -> None:
+    rows = clusters(6000)
+    fitted, held_out = mixtures.fit_mixture(rows[:400], 12, 0), rows[400:]
+
+    found = mixtures.widened(fitted, held_out)
+
+    def scaled(factor: float) -> Mixture:
+        return replace(fitted, factors=factor * fitted.factors)
+
+    factors = np.arange(1.0, 1.5, 0.01)
+    best = factors[np.argmax([log_likelihood(scaled(f), held_out) for f in factors])]
+    assert best > 1.05
+    np.testing.assert_allclose(found.factors, best * fitted.factors, rtol=0.011)
+    np.testing.assert_array_equal(found.means, fitted.means)
+
+
+def test_a_mixture_of_many_rows_and_one_without_others_stay_as_they_are() -> None:
+    rows = clusters(20_000)
+    fitted = mixtures.fit_mixture(rows[:10_000], 8, 0)
+
+    np.testing.assert_allclose(
+        mixtures.widened(fitted, rows[10_000:]).factors, fitted.factors, rtol=0.01
+    )
+    assert mixtures.widened(fitted, rows[:0]) is fitted
+    # Narrower it never becomes, and a few strange rows do not blow it up.
+    np.testing.assert_array_equal(mixtures.widened(fitted, fitted.means).factors, fitted.factors)
+    strange = np.concatenate([rows[:50], np.full((2, 6), 100.0)])
+    np.testing.assert_allclose(
+        mixtures.widened(fitted, strange).factors, 1.5 * fitted.factors, rtol=1e-6
+    )
+
+
+def test_where_weights_depend_on_the_class_rows_are_rated_by_their_own() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(2000) % 2
+    rows = (rng.normal(size=(2000, 2)) + 4 * labels[:, None]).astype(np.float32)
+    of_classes = Mixture(
+        np.log(np.array([[1, 1e-9], [1e-9, 1]], np.float32)),
+        np.array([[0, 0], [4, 4]], np.float32),
+        np.array([np.eye(2) / 1.2] * 2, np.float32),
+    )
+
+    right = mixtures.widened(of_classes, rows, labels)
+    wrong = mixtures.widened(of_classes, rows, 1 - labels)
+
+    np.testing.assert_allclose(right.factors[0], np.eye(2), atol=0.02)
+    np.testing.assert_allclose(wrong.factors[0], 1.5 * np.eye(2) / 1.2, rtol=1e-6)
+    np.testing.assert_array_equal(right.log_weights, of_classes.log_weights)
 
 
 def test_memory_does_not_grow_with_the_rows() -> None:

@@ -147,8 +147,9 @@ def _assemble(settings: Config, inputs: list[Path], version: Path) -> None:
     (version / "preprocess").mkdir()
     for name in ("dataset.json", "normalizer.json"):
         shutil.copy(dataset / name, version / "preprocess")
-    for name in ("mixture.npz", "whitening.npz"):
-        shutil.copy(gan / name, version / "preprocess")
+    shutil.copy(gan / "whitening.npz", version / "preprocess")
+    mixture = gan / "mixtures" / f"{verdict['selected']}.npz"
+    shutil.copy(mixture, version / "preprocess" / "mixture.npz")
     shutil.copy(evaluation / "scores.json", version / "preprocess")
     shutil.copytree(report, version / "report")
     text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)

@@ -69,8 +69,8 @@ def _train(
 
     in_latent_space = settings.gan.space == "latent"
     shape = (codes.shape[1],) if in_latent_space else dataset.shape
-    start = mixture if settings.gan.prior == "mixture" else None
     validation = whitening.apply(in_batches(encode, dataset.stored("validation")))
+    start = _start(settings, mixture, validation, dataset)
 
     def distance(samples: Array) -> float:
         found = samples if in_latent_space else whitening.apply(in_batches(encode, samples))
@@ -92,10 +92,9 @@ def _train(
         held_out = validation if in_latent_space else dataset.stored("validation")
         chooser = _chooser(settings, learner, start, held_out, dataset)
         chooser.save(output / "keras" / "discriminator.keras")
-    latent.save_arrays(output / "mixture.npz", mixture)
     latent.save_arrays(output / "whitening.npz", whitening)
-    networks = (learner.average, chooser)
-    _save_candidates(settings, networks, mixture, (whitening, decoder), dataset, output)
+    made_of = (learner.average, chooser, start)
+    _save_candidates(settings, made_of, mixture, (whitening, decoder), dataset, output)
     return {"steps": int(history[-1]["step"]), "mixture_components": len(mixture.means)}
 
 
@@ -107,6 +106,20 @@ def _fitted(settings: Config, codes: Array, labels: Array | None) -> Space:
     if labels is None:
         return whitening, mixtures.fit_mixture(whitened, components, settings.seed)
     return whitening, mixtures.fit_class_mixtures(whitened, labels, components, settings.seed)
+
+
+def _start(settings: Config, mixture: Any, validation: Array, dataset: Dataset) -> Any:
+    """What the generator starts from; where draws are chosen among, as wide as the data at least.
+
+    A choice leaves out what should not be there, and cannot add what is never drawn.
+    """
+    from aegan import mixtures
+
+    if settings.gan.prior == "normal":
+        return None
+    if settings.gan.draws_per_sample == 1:
+        return mixture
+    return mixtures.widened(mixture, validation, _labels(settings, dataset, "validation"))
 
 
 def _chooser(settings: Config, learner: Any, start: Any, held_out: Any, dataset: Dataset) -> Any:
@@ -139,19 +152,23 @@ def _labels(settings: Config, dataset: Dataset, split: str = "train") -> Array |
 
 def _save_candidates(
     settings: Config,
-    networks: tuple[Any, Any],
+    made_of: tuple[Any, Any, Any],
     mixture: Any,
     to_examples: tuple[Any, Any],
     dataset: Dataset,
     output: Path,
 ) -> None:
-    """Export the samplers of which the best is published, and the trivial one beside them."""
+    """Export the samplers of which the best is published, and the trivial one beside them.
+
+    A GAN is made of a generator, what chooses among its draws, and the mixture that it starts from.
+    """
     from aegan import export, export_onnx, latent, samplers
 
     section = settings.gan
     latent_size, labels = mixture.means.shape[1], _labels(settings, dataset)
     one_gaussian = latent.standard_gaussian(latent_size)
     number, in_latent_space = section.draws_per_sample, section.space == "latent"
+    generator, chooser, start = made_of
     of_mixture = export.Sampler(
         None,
         mixture,
@@ -165,10 +182,10 @@ def _save_candidates(
     parts = {
         samplers.GAN: replace(
             of_mixture,
-            network=networks[0],
-            mixture=mixture if section.prior == "mixture" else None,
+            network=generator,
+            mixture=start,
             decoding=to_examples if in_latent_space else None,
-            choice=(networks[1], number) if number > 1 else None,
+            choice=(chooser, number) if number > 1 else None,
         ),
         samplers.MIXTURE: of_mixture,
         samplers.PRIOR: replace(
@@ -176,7 +193,9 @@ def _save_candidates(
         ),
         samplers.GAUSSIAN: of_one_gaussian,
     }
+    (output / "mixtures").mkdir()
     for name in (*samplers.candidates(settings), samplers.GAUSSIAN):
         export.save_generator(export.GeneratorExport(parts[name]), output / "candidates" / name)
+        latent.save_arrays(output / "mixtures" / f"{name}.npz", parts[name].mixture or mixture)
         if name != samplers.GAUSSIAN:
             export_onnx.save_sampler(parts[name], output / "onnx" / name)
