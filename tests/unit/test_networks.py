@@ -281,6 +281,18 @@ def test_gans_on_the_data_itself_train_to_finite_losses(
     assert drawn.shape == (4, *examples.shape[1:])
 
 
+def test_the_average_forgets_the_first_steps_soon_and_others_as_slowly_as_asked() -> None:
+    config = validate(tiny(gan={"hidden": [8], "learning_rate": 1e-2, "ema_decay": 0.15}), "test")
+    learner, batch = gan.GanLearner(config, (2,), None), tf.constant(two_blobs(64))
+    expected = learner.average.get_weights()
+    for step, decay in enumerate([1 / 10, 0.15, 0.15]):  # (1 + step) / (10 + step) at most
+        learner.update(batch, tf.constant(step))
+        now = learner._generator.get_weights()
+        expected = [decay * old + (1 - decay) * new for old, new in zip(expected, now, strict=True)]
+        for found, wanted in zip(learner.average.get_weights(), expected, strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-7)
+
+
 def test_a_step_of_several_discriminator_steps_takes_as_many_batches() -> None:
     config = validate(tiny(gan={"discriminator_steps": 3, "batch_size": 50}), "test")
     assert gan.plan(config).batch_size == 150
