@@ -141,8 +141,12 @@ def test_a_trial_whose_step_is_killed_has_failed_and_ends_no_other(
     here: tuple[Path, dict[str, Any], str],
 ) -> None:
     folder, _, _ = here
-    process, _ = sweep_until("train_gan#2 ", folder, "--grid", "gan.gamma=0.1,0.3,0.5")
-    for pid in steps_of_trial(2, str(folder)):
+    # Long enough not to be over before it is killed.
+    long = ("--set", "gan.steps=3000", "--grid", "gan.gamma=0.1,0.3,0.5")
+    process, _ = sweep_until("train_gan#2 ", folder, *long)
+    steps = steps_of_trial(2, str(folder))
+    assert steps
+    for pid in steps:
         os.kill(pid, signal.SIGKILL)
     output, narrated = process.communicate(timeout=300)
     assert process.returncode == 0, narrated

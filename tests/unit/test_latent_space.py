@@ -141,6 +141,6 @@ def test_the_stage_fits_no_second_time(
     assert "resumed at step" in capfd.readouterr().err
     assert not place.exists()
     outputs = Path(result.uri) / result.attempt
-    for record in ("Whitening", "Mixture"):
-        with np.load(outputs / f"{record.lower()}.npz") as arrays:
-            assert all(np.array_equal(arrays[name], kept[f"{record}.{name}"]) for name in arrays)
+    for record, name in (("Whitening", "whitening"), ("Mixture", "mixtures/mixture")):
+        with np.load(outputs / f"{name}.npz") as arrays:
+            assert all(np.array_equal(arrays[key], kept[f"{record}.{key}"]) for key in arrays)
