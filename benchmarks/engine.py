@@ -29,6 +29,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -80,9 +81,12 @@ def streamed(kind: str, rounds: int) -> dict[str, Any]:
                 learner, plan, examples = parts(
                     kind, batch_size=128, steps=4 * every, validate_every=every
                 )
+                file = Path(folder, "examples.npy")
+                if not file.exists():
+                    np.save(file, examples)
+                    os.sync()  # or it would be written out while steps are measured
                 if residency == "streamed":
-                    np.save(f"{folder}/examples.npy", examples)
-                    examples = np.load(f"{folder}/examples.npy", mmap_mode="r")
+                    examples = np.load(file, mmap_mode="r")
                 plan = replace(plan, residency=residency)
                 found.append(rate_of_loop(learner, examples, plan))
     return {

@@ -21,7 +21,7 @@ Array = np.ndarray[Any, Any]
 Tensor = Any
 
 MOST_UNITS = 256  # in one call
-MOST_STREAMED_BYTES = 32 * 2**20  # of the batches of one call, where examples are streamed
+MOST_STREAMED_BYTES = 16 * 2**20  # of the batches of one call, where examples are streamed
 
 
 class Learner(Protocol):
