@@ -76,15 +76,14 @@ def streamed(kind: str, rounds: int) -> dict[str, Any]:
     every = {"dense": 1000, "conv": 20}[kind]
     rates: dict[str, list[float]] = {"resident": [], "streamed": []}
     with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "examples.npy")
+        np.save(file, parts(kind)[2])
+        os.sync()  # or it would be written out while steps are measured
         for _ in range(rounds):
             for residency, found in rates.items():
                 learner, plan, examples = parts(
                     kind, batch_size=128, steps=4 * every, validate_every=every
                 )
-                file = Path(folder, "examples.npy")
-                if not file.exists():
-                    np.save(file, examples)
-                    os.sync()  # or it would be written out while steps are measured
                 if residency == "streamed":
                     examples = np.load(file, mmap_mode="r")
                 plan = replace(plan, residency=residency)

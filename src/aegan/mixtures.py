@@ -91,6 +91,8 @@ def widened(mixture: Mixture, held_out: Array, labels: Array | None = None) -> M
     Returns:
         One whose factors are from 1 to `WIDEST` times as large.
     """
+    from scipy.special import softmax
+
     if not len(held_out):
         return mixture
     rows, size = held_out[:MOST_HELD_OUT], mixture.means.shape[1]
@@ -106,9 +108,7 @@ def widened(mixture: Mixture, held_out: Array, labels: Array | None = None) -> M
     factor = 1.0
     for _ in range(MOST_ITERATIONS):
         rated = log_weights + heights - 0.5 * distances / factor**2
-        responsibilities = np.exp(rated - rated.max(axis=1, keepdims=True))
-        responsibilities /= responsibilities.sum(axis=1, keepdims=True)
-        variance = np.mean(np.sum(responsibilities * distances, axis=1)) / size
+        variance = np.mean(np.sum(softmax(rated, axis=1) * distances, axis=1)) / size
         factor = min(max(1.0, float(np.sqrt(variance))), WIDEST)
     # Rounded, it is the same on other machines, whose codes differ in their last bits.
     factor = round(factor, 3)

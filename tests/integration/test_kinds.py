@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,19 @@ def test_from_raw_arrays_to_a_model_in_raw_units(case: str, tmp_path: Path) -> N
     rebuilt = model.reconstruct(examples)
     assert rebuilt.dtype == examples.dtype
     assert np.isfinite(model.score(examples)).all()
+
+    # A choice is among draws of a wider mixture; a version has the one that its samples come from.
+    made = Path(stages["train_gan"].uri, stages["train_gan"].attempt, "mixtures")
+    plain, started = (np.load(made / f"{name}.npz") for name in ("mixture", "gan"))
+    ratio = started["factors"].max() / plain["factors"].max()
+    assert 1 <= ratio <= 1.5
+    assert (ratio > 1.01) == ("draws_per_sample" in sections.get("gan", {}))
+    np.testing.assert_allclose(started["factors"], ratio * plain["factors"], rtol=1e-5)
+    (version,) = Path(root, "models", "tiny", "versions").iterdir()
+    verdict = json.loads((version / "report" / "verdict.json").read_text("utf-8"))
+    found = np.load(version / "preprocess" / "mixture.npz")
+    selected = np.load(made / f"{verdict['selected']}.npz")
+    assert all(np.array_equal(found[name], selected[name]) for name in selected)
 
     report = open_store(f"{stages['evaluate'].uri}/{stages['evaluate'].attempt}/report")
     page = (report.read("report.html") or b"").decode()

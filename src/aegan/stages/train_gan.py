@@ -196,6 +196,6 @@ def _save_candidates(
     (output / "mixtures").mkdir()
     for name in (*samplers.candidates(settings), samplers.GAUSSIAN):
         export.save_generator(export.GeneratorExport(parts[name]), output / "candidates" / name)
-        latent.save_arrays(output / "mixtures" / f"{name}.npz", parts[name].mixture or mixture)
         if name != samplers.GAUSSIAN:
+            latent.save_arrays(output / "mixtures" / f"{name}.npz", parts[name].mixture or mixture)
             export_onnx.save_sampler(parts[name], output / "onnx" / name)
