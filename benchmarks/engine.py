@@ -73,11 +73,14 @@ def streamed(kind: str, rounds: int) -> dict[str, Any]:
     """The line of one network: rates of the real loop."""
     from training import rate_of_loop
 
+    from aegan.data.shards import Shards
+
     every = {"dense": 1000, "conv": 20}[kind]
     rates: dict[str, list[float]] = {"resident": [], "streamed": []}
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "examples.npy")
-        np.save(file, parts(kind)[2])
+        files = [Path(folder, f"{number}.npy") for number in range(2)]
+        for file, shard in zip(files, np.array_split(parts(kind)[2], len(files)), strict=True):
+            np.save(file, shard)
         os.sync()  # or it would be written out while steps are measured
         for _ in range(rounds):
             for residency, found in rates.items():
@@ -85,7 +88,7 @@ def streamed(kind: str, rounds: int) -> dict[str, Any]:
                     kind, batch_size=128, steps=4 * every, validate_every=every
                 )
                 if residency == "streamed":
-                    examples = np.load(file, mmap_mode="r")
+                    examples = Shards([np.load(file, mmap_mode="r") for file in files])
                 plan = replace(plan, residency=residency)
                 found.append(rate_of_loop(learner, examples, plan))
     return {

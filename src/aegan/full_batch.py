@@ -21,7 +21,7 @@ from aegan import replicas
 from aegan.phases import Phase
 from aegan.plans import Plan
 from aegan.programs import MOST_UNITS, Learner
-from aegan.streaming import Ahead, Examples, as_constant, num_rows, on_device, take
+from aegan.streaming import Ahead, Examples, as_constant, lent, num_rows, on_device, take
 
 Tensor = Any
 
@@ -93,7 +93,8 @@ class FullBatch:
         rows = np.arange(start, stop)
 
         def read(array: Any) -> Tensor:
-            return on_device((len(rows), *array.shape[1:]), array.dtype, partial(take, array, rows))
+            contents = lent((len(rows), *array.shape[1:]), array.dtype)
+            return on_device(contents, partial(take, array, rows))
 
         return tf.nest.map_structure(read, self._examples)
 

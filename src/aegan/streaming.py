@@ -26,7 +26,7 @@ SHARE_OF_MEMORY = 0.25  # of the device's, that resident examples may take
 
 
 class Ahead:
-    """Makes what is asked for next while the present is used, in a thread."""
+    """Makes what is asked for next while the present is used, one after the other in a thread."""
 
     def __init__(self, make: Callable[[int, int], Any]):
         """Take what makes the work of units first … first + count - 1."""
@@ -39,8 +39,8 @@ class Ahead:
         if self._present is None or self._present[:2] != (first, count):
             made = self._next
             guessed = made is not None and made[:2] == (first, count)
-            found = made[2].result() if made is not None and guessed else self._make(first, count)
-            self._present = (first, count, found)
+            wanted = made[2] if made and guessed else self._pool.submit(self._make, first, count)
+            self._present = (first, count, wanted.result())
             following = first + count
             self._next = (following, count, self._pool.submit(self._make, following, count))
         return self._present[2]
@@ -54,20 +54,23 @@ def take(array: Any, rows: Array, out: Array) -> None:
         np.take(array, rows, axis=0, out=out, mode="clip")
 
 
-def on_device(shape: tuple[int, ...], dtype: Any, fill: Callable[[Array], object]) -> Tensor:
+def lent(shape: tuple[int, ...], dtype: Any) -> Array:
+    """Uninitialised numbers in memory that TensorFlow can be lent."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
+def on_device(contents: Array, fill: Callable[[Array], object]) -> Tensor:
     """A tensor on the device, of which `fill` writes the contents; on a CPU right where they stay.
 
     `tf.constant` of an array copies it, and that copy once more.
 
     Args:
-        shape: of the tensor.
-        dtype: NumPy's name of its type.
-        fill: gets an array of uninitialised numbers, to write all of them.
+        contents: `lent`; on a CPU the tensor is what is in there.
+        fill: gets it, to write all of it.
     """
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    contents = memory[start : start + size].view(dtype).reshape(shape)
     fill(contents)
     return tf.identity(tf.experimental.dlpack.from_dlpack(contents.__dlpack__()))
 
@@ -75,7 +78,7 @@ def on_device(shape: tuple[int, ...], dtype: Any, fill: Callable[[Array], object
 def as_constant(array: Any) -> Tensor:
     """The whole array on the device."""
     fill = array.copy_to if isinstance(array, Shards) else partial(np.copyto, src=array)
-    return on_device(array.shape, array.dtype, fill)
+    return on_device(lent(array.shape, array.dtype), fill)
 
 
 def num_rows(examples: Examples) -> int:

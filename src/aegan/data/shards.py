@@ -48,7 +48,7 @@ class Shards:
     def take(self, rows: Array, out: Array) -> None:
         """Copy rows into `out`, [len(rows), ...]."""
         owners = np.searchsorted(self._ends, rows, side="right")
-        for owner in np.unique(owners):
-            mine = np.flatnonzero(owners == owner)
-            first = self._ends[owner] - len(self._parts[owner])
-            out[mine] = self._parts[owner][rows[mine] - first]
+        for owner in np.flatnonzero(np.bincount(owners)):
+            mine, part = np.flatnonzero(owners == owner), self._parts[owner]
+            found = rows[mine] - (self._ends[owner] - len(part))
+            out[mine] = part.take(found, axis=0, mode="clip")
