@@ -20,13 +20,14 @@ import tensorflow as tf
 from aegan import replicas
 from aegan.phases import Phase
 from aegan.plans import Plan
-from aegan.programs import MOST_UNITS, Learner
+from aegan.programs import Learner
 from aegan.streaming import Ahead, Examples, as_constant, lent, num_rows, on_device, take
 
 Tensor = Any
 
 LANES = 8  # at least, where there are as many micro-batches
 LONGEST_LANE = 8  # micro-batches
+MOST_UNITS = 4096  # in one call
 
 
 class FullBatch:

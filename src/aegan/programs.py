@@ -29,10 +29,10 @@ from aegan.streaming import (
 Array = np.ndarray[Any, Any]
 Tensor = Any
 
-MOST_UNITS = 256  # in one call
-# Of the batches of one call, where examples are streamed. Every call costs XLA about three milliseconds
-# until both cores are at work; more than these are not noticed.
-MOST_STREAMED_BYTES = 96 * 2**20
+# Of the steps of one call. XLA needs about three milliseconds in each until all cores are at work, so
+# that calls should be long; these bounds are on what a call is given.
+MOST_INDICES = 2**18  # of resident examples
+MOST_STREAMED_BYTES = 96 * 2**20  # of streamed ones
 
 
 class Learner(Protocol):
@@ -136,9 +136,8 @@ class MiniBatches:
         """Trace one update, and put the examples on the device unless they are streamed."""
         self._plan, self.samples, self._examples = plan, plan.batch_size, examples
         self._data = None if streamed else tf.nest.map_structure(as_constant, examples)
-        batch_bytes = plan.batch_size * bytes_of_row(examples)
-        most_streamed = max(1, MOST_STREAMED_BYTES // batch_bytes)
-        self.most_units = min(MOST_UNITS, most_streamed) if streamed else MOST_UNITS
+        most = MOST_STREAMED_BYTES // bytes_of_row(examples) if streamed else MOST_INDICES
+        self.most_units = max(1, min(most, MOST_INDICES) // plan.batch_size)
         self._ahead = Ahead(self._gathered)
         # One block is used while the next is made. In new memory every page would be mapped anew.
         self._blocks = [tf.nest.map_structure(self._block, examples) for _ in range(2 * streamed)]
