@@ -59,7 +59,8 @@ def lent(shape: tuple[int, ...], dtype: Any) -> Array:
     size = math.prod(shape) * np.dtype(dtype).itemsize
     memory = np.empty(size + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + size].view(dtype).reshape(shape)
+    numbers: Array = memory[start : start + size].view(dtype).reshape(shape)
+    return numbers
 
 
 def on_device(contents: Array, fill: Callable[[Array], object]) -> Tensor:

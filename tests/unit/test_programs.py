@@ -109,6 +109,19 @@ def test_blocks_that_are_fed_are_made_once_whatever_is_asked_for(
         np.testing.assert_array_equal(a, b)
 
 
+def test_memory_of_blocks_is_used_again_wherever_training_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(programs, "MOST_STREAMED_BYTES", 10 * 64 * 6 * 4)
+    there, losses = [(0, 10), (10, 10), (40, 10), (50, 5), (10, 10), (0, 20)], []
+    for streamed in (False, True):
+        learner = AutoencoderLearner(config(), (6,), X[:50])
+        program = MiniBatches(learner, X, plan(config()), streamed=streamed)
+        zeros = [0.0] * len(program.names)
+        losses.append([program.run(first, count, zeros)[1] for first, count in there])
+    assert losses[0] == losses[1]
+
+
 STREAMED = """
 from tests.unit.test_programs import X, config
 from aegan.autoencoder import AutoencoderLearner, plan
