@@ -57,6 +57,7 @@ class AutoencoderLearner:
         """
         self._section = section = config.autoencoder
         self._seed, self._size = config.seed, math.prod(shape)
+        self._error = objectives.RECONSTRUCTION[section.error]
         if section.texture:
             require_windows(shape)
         output = "sigmoid" if config.normalize.method == "minmax" else "linear"
@@ -167,7 +168,7 @@ class AutoencoderLearner:
             terms["divergence"] = tf.broadcast_to(divergence, tf.shape(codes)[:1])
             codes = codes + tf.exp(log_variance / 2) * normal
         reconstruction = forward(self.decoder, codes, section.precision)
-        error = objectives.mean_squared_error(batch, reconstruction)
+        error = self._error(batch, reconstruction)
         if section.texture:
             terms["texture"] = section.texture * texture_error(batch, reconstruction)
         if not terms:
@@ -183,12 +184,14 @@ class AutoencoderLearner:
         nats = objectives.divergence(mean, log_variance)
         if self._section.free_bits:
             nats = tf.maximum(tf.reduce_mean(nats, axis=0, keepdims=True), self._section.free_bits)
-        return tf.reduce_sum(nats, axis=1) * (2 * self._section.beta / self._size)
+        # A normal decoder's likelihood has half the squared error, a Laplace decoder's the absolute one.
+        nats_to_error = {"squared": 2, "absolute": 1}[self._section.error]
+        return tf.reduce_sum(nats, axis=1) * (nats_to_error * self._section.beta / self._size)
 
     def _validation_losses(self, batch: Tensor) -> Tensor:
         codes, log_variance = self._parted(self._encoder(batch))
         reconstruction = self.decoder(codes)
-        errors = objectives.mean_squared_error(batch, reconstruction)
+        errors = self._error(batch, reconstruction)
         if self._section.texture:
             errors += self._section.texture * texture_error(batch, reconstruction)
         return errors if log_variance is None else errors + self._divergence(codes, log_variance)

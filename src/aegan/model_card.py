@@ -139,7 +139,9 @@ def _trainings(
     autoencoder, gan = settings.autoencoder, settings.gan
     gan_title = f"{gan.objective.replace('_', '-')}, on {_space(settings)}, {gan.prior} prior"
     return [
-        _training("autoencoder", f"{autoencoder.kind}, mean squared error", autoencoder, costs),
+        _training(
+            "autoencoder", f"{autoencoder.kind}, mean {autoencoder.error} error", autoencoder, costs
+        ),
         _training("GAN", gan_title + ("" if used_gan else " (not published)"), gan, costs),
     ]
 

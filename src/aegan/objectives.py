@@ -21,6 +21,15 @@ def mean_squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
     return sums.of_squares(x - reconstruction) / math.prod(x.shape[1:])
 
 
+def mean_absolute_error(x: Tensor, reconstruction: Tensor) -> Tensor:
+    """Mean over all elements but the first axis of |x - x̂|: [B]."""
+    return sums.of_magnitudes(x - reconstruction) / math.prod(x.shape[1:])
+
+
+RECONSTRUCTION = {"squared": mean_squared_error, "absolute": mean_absolute_error}
+"""Errors of a reconstruction by the names that the configuration has for them."""
+
+
 def minimax(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
     """(discriminator, generator) of min over G, max over D: E[log D(x)] + E[log(1 - D(G(z)))].
 

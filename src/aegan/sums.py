@@ -1,4 +1,4 @@
-"""Sums of squares, in an order that XLA takes quickly.
+"""Sums over the values of each example, in an order that XLA takes quickly.
 
 XLA on a CPU keeps the order of a sum and so adds one value at a time, but of a product it does several.
 So on a CPU these are products with ones: a step of a dense autoencoder takes a tenth less. A GPU adds in
@@ -17,10 +17,19 @@ Tensor = Any
 
 def of_squares(x: Tensor) -> Tensor:
     """The sum of the squares of each example's values: [B, ...], known but for B, to [B]."""
-    squares = tf.reshape(tf.square(x), [-1, math.prod(x.shape[1:])])
+    return _of(tf.square(x))
+
+
+def of_magnitudes(x: Tensor) -> Tensor:
+    """The sum of the magnitudes of each example's values: [B, ...], known but for B, to [B]."""
+    return _of(tf.abs(x))
+
+
+def _of(x: Tensor) -> Tensor:
+    values = tf.reshape(x, [-1, math.prod(x.shape[1:])])
     if tf.config.list_physical_devices("GPU"):
-        return tf.reduce_sum(squares, axis=1)
-    return tf.linalg.matvec(squares, tf.ones(squares.shape[1:]))
+        return tf.reduce_sum(values, axis=1)
+    return tf.linalg.matvec(values, tf.ones(values.shape[1:]))
 
 
 def norm(tensors: list[Tensor]) -> Tensor:

@@ -326,6 +326,8 @@ KINDS: list[dict[str, Any]] = [
     {"kind": "variational", "beta": 0.001, "contraction": 0.001, "sparsity": 0.001},
     {"normalization": "layer", "dropout": 0.1},
     {"texture": 1.0},
+    {"error": "absolute"},
+    {"error": "absolute", "kind": "variational", "beta": 0.001},
 ]
 
 
@@ -403,6 +405,38 @@ def test_the_contraction_is_the_squared_norm_of_the_jacobian() -> None:
     expected = float(tf.reduce_mean(tf.reduce_sum(tf.square(jacobian), axis=(1, 2))))
     estimates = [learner._losses(x, tf.constant([7, i]))["contraction"] for i in range(400)]
     assert np.mean(estimates) == pytest.approx(expected, rel=0.03)
+
+
+@pytest.mark.parametrize(("error", "expected"), [("squared", 0.3), ("absolute", 0.0)])
+def test_squared_errors_ask_for_the_mean_and_absolute_ones_for_the_median(
+    error: str, expected: float, tmp_path: Any
+) -> None:
+    values = np.random.default_rng(0).random((4000, 20)) < 0.3
+    values = values.astype(np.float32)
+    section = {"error": error, "hidden": [], "latent_size": 1, "steps": 400, "learning_rate": 0.1}
+    data = {"source": "x", "kind": "tabular"}
+    config = validate(tiny(autoencoder=section | {"batch_size": 200}, data=data), "test")
+    learner = AutoencoderLearner(config, (20,), values[:500])
+    checkpoints = Checkpoints(open_store(str(tmp_path)), "checkpoints", "train_autoencoder")
+    training.train(learner, values, plan(config), checkpoints)
+    rebuilt = learner.decoder(learner.encoder(values)).numpy()
+    # A code of one number can tell one column; the others are what they are without knowing anything.
+    assert np.median(rebuilt.mean(axis=0)) == pytest.approx(expected, abs=0.03)
+    found = np.abs(values - rebuilt) if error == "absolute" else np.square(values - rebuilt)
+    assert learner.validate() == pytest.approx(found[:500].mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("error", "nats_to_error"), [("squared", 2.0), ("absolute", 1.0)])
+def test_beta_of_one_is_the_bound_on_the_likelihood(error: str, nats_to_error: float) -> None:
+    section = {"kind": "variational", "beta": 1.0, "error": error}
+    config = validate(tiny(autoencoder=section, data={"source": "x", "kind": "tabular"}), "test")
+    examples = tf.random.stateless_normal([16, 5], [1, 2])
+    learner = AutoencoderLearner(config, (5,), examples.numpy())
+    codes, log_variance = learner._parted(learner._encoder(examples))
+    nats = tf.reduce_sum(objectives.divergence(codes, log_variance), axis=1)
+    found = learner._losses(examples, tf.constant([7, 1]))["divergence"]
+    # Of an example, -log p is half the sum of its squared errors (normal), or that of the absolute ones.
+    np.testing.assert_allclose(found * 5 / nats_to_error, nats, rtol=1e-5)
 
 
 def test_the_divergence_is_that_of_normal_distributions() -> None:
