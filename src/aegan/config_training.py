@@ -101,9 +101,9 @@ class Autoencoder(Training):
     latent_size: PositiveInt = 32
     """Numbers in a code."""
     error: Literal["squared", "absolute"] = "squared"
-    """Of each value of a reconstruction. `absolute` asks for the median of what a value may be instead of
-    its mean: edges are sharper, what is mostly empty is empty, and samples look more like the data; the
-    mean squared error is somewhat larger."""
+    """Of each value of a reconstruction. `absolute` asks for the median of what a value may be instead
+    of its mean: edges are sharper, what is mostly empty is empty, and samples look more like the data;
+    the mean squared error is somewhat larger."""
     code_activation: Literal["linear", "relu"] = "linear"
     """Of the encoder's last layer."""
     noise: Literal["gaussian", "masking"] = "gaussian"
