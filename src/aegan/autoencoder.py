@@ -57,7 +57,7 @@ class AutoencoderLearner:
         """
         self._section = section = config.autoencoder
         self._seed, self._size = config.seed, math.prod(shape)
-        self._error = objectives.RECONSTRUCTION[section.error]
+        self._error, self._nat = objectives.RECONSTRUCTION[section.error]
         if section.texture:
             require_windows(shape)
         output = "sigmoid" if config.normalize.method == "minmax" else "linear"
@@ -184,9 +184,7 @@ class AutoencoderLearner:
         nats = objectives.divergence(mean, log_variance)
         if self._section.free_bits:
             nats = tf.maximum(tf.reduce_mean(nats, axis=0, keepdims=True), self._section.free_bits)
-        # A normal decoder's likelihood has half the squared error, a Laplace decoder's the absolute one.
-        nats_to_error = {"squared": 2, "absolute": 1}[self._section.error]
-        return tf.reduce_sum(nats, axis=1) * (nats_to_error * self._section.beta / self._size)
+        return tf.reduce_sum(nats, axis=1) * (self._nat * self._section.beta / self._size)
 
     def _validation_losses(self, batch: Tensor) -> Tensor:
         codes, log_variance = self._parted(self._encoder(batch))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -95,7 +94,8 @@ class FullBatch:
 
         def read(array: Any) -> Tensor:
             contents = lent((len(rows), *array.shape[1:]), array.dtype)
-            return on_device(contents, partial(take, array, rows))
+            take(array, rows, contents)
+            return on_device(contents)
 
         return tf.nest.map_structure(read, self._examples)
 

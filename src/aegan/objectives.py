@@ -26,8 +26,10 @@ def mean_absolute_error(x: Tensor, reconstruction: Tensor) -> Tensor:
     return sums.of_magnitudes(x - reconstruction) / math.prod(x.shape[1:])
 
 
-RECONSTRUCTION = {"squared": mean_squared_error, "absolute": mean_absolute_error}
-"""Errors of a reconstruction by the names that the configuration has for them."""
+RECONSTRUCTION = {"squared": (mean_squared_error, 2), "absolute": (mean_absolute_error, 1)}
+"""Errors of a reconstruction by the names that the configuration has for them, and how much of their
+sum over an example's values is a nat: half the sum is a normal decoder's -log p, the whole a Laplace's.
+"""
 
 
 def minimax(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:

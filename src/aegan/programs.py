@@ -31,8 +31,8 @@ Tensor = Any
 
 # Of the steps of one call. XLA needs about three milliseconds in each until all cores are at work, so
 # that calls should be long; these bounds are on what a call is given.
-MOST_INDICES = 2**18  # of resident examples
-MOST_STREAMED_BYTES = 96 * 2**20  # of streamed ones
+MOST_INDICES = 2**18  # of examples
+MOST_STREAMED_BYTES = 96 * 2**20  # of examples, where they are streamed
 
 
 class Learner(Protocol):
@@ -204,11 +204,9 @@ class MiniBatches:
         indices = self._indices(first, count)
 
         def gather(array: Any, block: Array) -> Tensor:
-            def fill(batches: Array) -> None:
-                for batch, rows in zip(batches, indices, strict=True):
-                    take(array, rows, batch)
-
-            return on_device(block, fill)
+            for batch, rows in zip(block, indices, strict=True):
+                take(array, rows, batch)
+            return on_device(block)
 
         block = self._blocks[first // self.most_units % 2]
         return tf.nest.map_structure(gather, self._examples, block)

@@ -9,7 +9,6 @@ import math
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -63,23 +62,22 @@ def lent(shape: tuple[int, ...], dtype: Any) -> Array:
     return numbers
 
 
-def on_device(contents: Array, fill: Callable[[Array], object]) -> Tensor:
-    """A tensor on the device, of which `fill` writes the contents; on a CPU right where they stay.
+def on_device(contents: Array) -> Tensor:
+    """A tensor on the device of what is in `lent` memory; on a CPU it stays right there.
 
     `tf.constant` of an array copies it, and that copy once more.
-
-    Args:
-        contents: `lent`; on a CPU the tensor is what is in there.
-        fill: gets it, to write all of it.
     """
-    fill(contents)
     return tf.identity(tf.experimental.dlpack.from_dlpack(contents.__dlpack__()))
 
 
 def as_constant(array: Any) -> Tensor:
     """The whole array on the device."""
-    fill = array.copy_to if isinstance(array, Shards) else partial(np.copyto, src=array)
-    return on_device(lent(array.shape, array.dtype), fill)
+    contents = lent(array.shape, array.dtype)
+    if isinstance(array, Shards):
+        array.copy_to(contents)
+    else:
+        np.copyto(contents, array)
+    return on_device(contents)
 
 
 def num_rows(examples: Examples) -> int:
