@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +55,18 @@ def test_cores_are_those_that_the_process_may_use(
         assert cpu_cores(tmp_path) == (expected or 1)
     finally:
         os.sched_setaffinity(0, before)
+
+
+def test_a_step_starts_without_what_keras_would_import_for_others_and_can_import_it_later() -> None:
+    program = (
+        "import sys\n"
+        "from aegan.stages.start_up import OFFERED_BY_KERAS, import_keras\n"
+        "import_keras()\n"
+        "assert {'keras', 'tensorflow'} <= set(sys.modules)\n"
+        "assert not set(OFFERED_BY_KERAS) & set(sys.modules)\n"
+        "import matplotlib.figure, sklearn.cluster\n"
+        "import_keras()\n"
+        "assert sys.modules['sklearn'].cluster\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

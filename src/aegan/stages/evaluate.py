@@ -14,6 +14,7 @@ from aegan.data.dataset import open_dataset
 from aegan.digests import to_json
 from aegan.errors import IntegrityError
 from aegan.stages.stage import AGAIN, StageResult, fetch_outputs, key_of, run_stage, stage_keys
+from aegan.stages.start_up import import_keras
 from aegan.store import open_store
 
 
@@ -36,6 +37,7 @@ def run(
     key = stage_keys(settings, key_of(dataset_uri))["evaluate"]
 
     def work(output: Path) -> dict[str, Any]:
+        import_keras()
         from aegan.evaluation.evaluate import evaluate
         from aegan.evaluation.report import render
         from aegan.plans import require_accelerators

@@ -24,6 +24,7 @@ from aegan.stages.stage import (
     stage_keys,
     training_place,
 )
+from aegan.stages.start_up import import_keras
 from aegan.store import open_store
 
 Work = Callable[[Dataset, Any, Any, Path, Path], dict[str, Any]]
@@ -49,6 +50,7 @@ def run_training(
     checkpoints: Any = None
 
     def prepared(output: Path) -> dict[str, Any]:
+        import_keras()
         import tensorflow as tf
 
         from aegan import replicas
