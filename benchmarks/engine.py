@@ -9,8 +9,6 @@
     first step    seconds from the start of the process to the end of the first step of each preset's
                   trainings, with examples of the preset's shape: building, compiling and taking it.
                   Fetching the data, encoding it and fitting the mixture are work, and not in it
-    around        share of a training's seconds that is not spent in its steps: validation, progress,
-                  curves, previews and checkpoints at their defaults, over `--seconds` of training
 
 Prints one JSON object a line; ratios are medians over rounds that take turns. `--check` exits 1 where a
 floor is missed.
@@ -19,7 +17,6 @@ floor is missed.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import statistics
@@ -42,7 +39,7 @@ Array = np.ndarray[Any, Any]
 DENSE = {"hidden": [], "latent_size": 64, "code_activation": "relu", "schedule": "constant"}
 CONV = {"network": "conv", "hidden": [32, 64], "latent_size": 64, "schedule": "constant"}
 LEAST_STREAMED = {"dense": 0.8, "conv": 0.95}
-MOST_FULL_BATCH, MOST_FIRST_STEP, MOST_AROUND = 1.15, 10.0, 0.03
+MOST_FULL_BATCH, MOST_FIRST_STEP = 1.15, 10.0
 SHAPES = {"digits": (8, 8, 1)}  # of the presets' examples, where they are not Fashion-MNIST's
 
 
@@ -196,56 +193,6 @@ def first_steps(rounds: int) -> Iterator[dict[str, Any]]:
             yield line | {"at_most": MOST_FIRST_STEP}
 
 
-def around(seconds: float) -> dict[str, Any]:
-    """The line of a training of the default autoencoder on as many images as Fashion-MNIST has."""
-    from aegan import autoencoder, training
-    from aegan.checkpoints import Checkpoints
-    from aegan.config_file import validate
-    from aegan.data.normalizer import fit
-    from aegan.monitor import Monitor
-    from aegan.programs import MiniBatches
-    from aegan.stages.training_stage import preview_interval
-    from aegan.store import open_store
-
-    tree = {"name": "b", "data": {"source": "x", "kind": "image"}}
-    examples = np.random.default_rng(0).random((54_000, 28, 28, 1), np.float32)
-    in_steps, run = [0.0], MiniBatches.run
-
-    def timed(self: Any, *arguments: Any) -> Any:
-        start = time.perf_counter()
-        found = run(self, *arguments)
-        in_steps[0] += time.perf_counter() - start
-        return found
-
-    config = validate(tree, "benchmark")
-    validation, shape = examples[:6000], examples.shape[1:]
-    learner = autoencoder.AutoencoderLearner(config, shape, validation)
-    program = MiniBatches(learner, examples, autoencoder.plan(config, shape), streamed=False)
-    rate(program, 2.0)
-    steps = int(seconds * rate(program, 3.0) / config.autoencoder.batch_size)
-    del program
-    config = validate(tree | {"autoencoder": {"steps": steps}}, "benchmark")
-    plan = autoencoder.plan(config, shape, (len(examples), len(validation)))
-    MiniBatches.run = timed  # type: ignore[method-assign]
-    with tempfile.TemporaryDirectory() as folder:
-        store = open_store(folder)
-        normalizer = fit(examples[:100], "minmax", "image")
-        every = preview_interval(config.autoencoder)
-        monitor = Monitor(store, "p", normalizer, stage="s", preview_every=every)
-        checkpoints = Checkpoints(store, "checkpoints", "s")
-        with contextlib.closing(monitor):
-            start = time.perf_counter()
-            training.train(learner, examples, plan, checkpoints, monitor)
-            whole = time.perf_counter() - start
-    MiniBatches.run = run  # type: ignore[method-assign]
-    return {
-        "what": f"default autoencoder, {steps:,} steps in {whole:.0f} s, outside its steps",
-        "value": round(1 - in_steps[0] / whole, 4),
-        "unit": "share of the seconds",
-        "at_most": MOST_AROUND,
-    }
-
-
 def lines(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """What was asked for."""
     if arguments.only in (None, "streamed"):
@@ -254,8 +201,6 @@ def lines(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield from (full_batch(kind, arguments.rounds) for kind in LEAST_STREAMED)
     if arguments.only in (None, "first"):
         yield from first_steps(arguments.rounds)
-    if arguments.only in (None, "around"):
-        yield around(arguments.seconds)
 
 
 def main() -> int:
@@ -263,9 +208,8 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--check", action="store_true")
-    parser.add_argument("--only", choices=["streamed", "full", "first", "around"])
+    parser.add_argument("--only", choices=["streamed", "full", "first"])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=150.0)
     parser.add_argument("--first-step", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.first_step:

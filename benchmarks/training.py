@@ -5,7 +5,7 @@
 
 Each round runs every contender once, in turns; medians over the rounds are compared. aegan's rate is
 that of its real training loop with its evaluations, after compilation; what goes by the clock (progress,
-previews, checkpoints every two minutes) is in engine.py's share `around`. The peers run their plain
+previews, checkpoints every two minutes) is in around.py. The peers run their plain
 loops after a warm-up. Prints one JSON object a line. Dense networks also
 tell their share of this machine's rate of large matrix products, counting 6 operations for each
 weight and sample (forward, gradient by inputs, gradient by weights). PyTorch takes part if `--torch`

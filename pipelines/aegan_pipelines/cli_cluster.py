@@ -93,25 +93,7 @@ def start(
     """
     api, context = open_cluster(options)
     root = reachable_root(settings, root or context.root)
-    from aegan_pipelines.platforms import local_source_note
-
-    source = parameters.get("data_source") or settings.data.source
-    if (note := local_source_note(source)) is not None:
-        click.echo(f"note: {note}", err=True)
-    try:
-        from aegan_pipelines import submission
-
-        sweeping = None if sweep is None else submission.compiled_sweep(settings, *sweep)
-        done = submission.submit(
-            api, settings, root, context, parameters=parameters, sweep=sweeping
-        )
-    except KeyboardInterrupt:
-        click.echo(
-            "the server had not answered: a run may have begun, see `aegan runs list`", err=True
-        )
-        raise
-    except ImportError as error:
-        raise missing("submitting pipelines", "pipelines", error) from None
+    done = _submitted(api, settings, root, context, parameters, sweep)
     package = done.package
     what = "uploaded" if package.uploaded else "there already:"
     click.echo(f"{what} pipeline {package.pipeline}, version {package.version}", err=True)
@@ -132,6 +114,36 @@ def start(
         return
     click.echo(f"run {done.run_id}  {done.link}", err=True)
     finish(api, done.run_id, root, quiet=not follow, facts=facts if as_json else None)
+
+
+def _submitted(
+    api: Any,
+    settings: Any,
+    root: str,
+    context: Any,
+    parameters: dict[str, str],
+    sweep: tuple[Any, str, int] | None,
+) -> Any:
+    """Submit a run or a sweep; see `start`."""
+    from aegan_pipelines.platforms import local_source_note
+
+    source = parameters.get("data_source") or settings.data.source
+    if (note := local_source_note(source)) is not None:
+        click.echo(f"note: {note}", err=True)
+    try:
+        from aegan_pipelines import submission
+
+        sweeping = None if sweep is None else submission.compiled_sweep(settings, *sweep)
+        return submission.submit(
+            api, settings, root, context, parameters=parameters, sweep=sweeping
+        )
+    except KeyboardInterrupt:
+        click.echo(
+            "the server had not answered: a run may have begun, see `aegan runs list`", err=True
+        )
+        raise
+    except ImportError as error:
+        raise missing("submitting pipelines", "pipelines", error) from None
 
 
 def finish(

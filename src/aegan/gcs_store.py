@@ -10,24 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from aegan import gcs_blobs
 from aegan.errors import IntegrityError, StoreError
+from aegan.gcs_blobs import contents, patience, receive
 from aegan.gcs_errors import explained
-from aegan.retries import attempts
 from aegan.store import Staged, below_others, check_file_name, check_name, files_below
 from aegan.transfer_progress import upload_source
-from aegan.transfers import WORKERS, HashedFile, checksums, in_parallel, publishable, readable
+from aegan.transfers import WORKERS, checksums, in_parallel, publishable, readable
 
 READ_ATTEMPTS = 10
-DEADLINE_SECONDS = 120.0
-"""What fails in passing (429, 5xx, time-outs, broken connections) is tried again for so long, each
-request on its own, of which a large object takes many; an object that arrived damaged is fetched anew
-for so long. No request that was begun is cut off by it."""
-TIMEOUT_SECONDS = (10.0, 60.0)
-"""To connect, and from one piece of an answer to the next."""
-PIECE = 2**24
-"""Bytes of an object that are asked for at once, and held in memory by each of several threads."""
-FIRST_PAUSE_SECONDS = 1.0
-"""Before the second attempt at most so long; each further pause is up to twice as long."""
 
 
 class GcsStore:
@@ -45,16 +36,6 @@ class GcsStore:
         with explained(self.uri):
             client = _client(os.environ.get("STORAGE_EMULATOR_HOST"), os.getpid())
             return client.bucket(self._bucket_name)
-
-    @property
-    def _patience(self) -> dict[str, Any]:
-        """What each request is given: safe here also for writes, see `Store.write`."""
-        from google.cloud.storage.retry import DEFAULT_RETRY
-
-        retry = DEFAULT_RETRY.with_timeout(DEADLINE_SECONDS).with_delay(
-            initial=FIRST_PAUSE_SECONDS, maximum=10 * FIRST_PAUSE_SECONDS
-        )
-        return {"retry": retry, "timeout": TIMEOUT_SECONDS}
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{check_name(name)}".lstrip("/")
@@ -78,7 +59,7 @@ class GcsStore:
         """The object of this key and all below it, by key; also those that stand for folders."""
         with explained(where):
             client = self._bucket.client
-            found = client.list_blobs(self._bucket, prefix=base, **self._patience)
+            found = client.list_blobs(self._bucket, prefix=base, **patience())
             blobs = {blob.name: blob for blob in found}
         return {
             key: blob
@@ -91,42 +72,27 @@ class GcsStore:
 
         with explained(f"{self.uri}/{name}"):
             try:
-                return self._content(self._bucket.blob(self._key(name)))
+                return contents(self._bucket.blob(self._key(name)))
             except NotFound:
                 return None
-
-    def _content(self, blob: Any, **conditions: int) -> bytes:
-        """All bytes of an object; again where they arrived damaged."""
-        from google.cloud.storage.exceptions import DataCorruption
-
-        for _ in attempts(DEADLINE_SECONDS, pause=FIRST_PAUSE_SECONDS):
-            with contextlib.suppress(DataCorruption):
-                return bytes(blob.download_as_bytes(**conditions, **self._patience))
-        raise self._damaged(blob)
-
-    def _damaged(self, blob: Any) -> StoreError:
-        return StoreError(
-            f"gs://{self._bucket_name}/{blob.name} arrived damaged, each of many times;"
-            " something between here and the bucket changes what passes"
-        )
 
     def first_byte(self, name: str) -> bytes:
         """Proves that an object can be read, without downloading it; raises StoreError if not."""
         with explained(f"{self.uri}/{name}"):
             blob = self._bucket.blob(self._key(name))
-            return bytes(blob.download_as_bytes(start=0, end=0, **self._patience))
+            return bytes(blob.download_as_bytes(start=0, end=0, **patience()))
 
     def read_versioned(self, name: str) -> tuple[bytes | None, int]:
         from google.api_core.exceptions import NotFound, PreconditionFailed
 
         with explained(f"{self.uri}/{name}"):
             for _ in range(READ_ATTEMPTS):
-                blob = self._bucket.get_blob(self._key(name), **self._patience)
+                blob = self._bucket.get_blob(self._key(name), **patience())
                 if blob is None:
                     return None, 0
                 generation = int(blob.generation)
                 try:
-                    return self._content(blob, if_generation_match=generation), generation
+                    return contents(blob, if_generation_match=generation), generation
                 except (NotFound, PreconditionFailed):
                     continue  # replaced or deleted between the two requests
         raise StoreError(f"{self.uri}/{name} changes faster than it can be read; try again")
@@ -139,7 +105,7 @@ class GcsStore:
                 content_type="application/octet-stream",
                 if_generation_match=if_generation,
                 checksum="crc32c",
-                **self._patience,
+                **patience(),
             )
 
     def upload(self, folder: Path, prefix: str) -> None:
@@ -152,7 +118,7 @@ class GcsStore:
                 names,
                 source_directory=str(folder),
                 blob_name_prefix=f"{self._key(prefix)}/",
-                upload_kwargs={"checksum": "crc32c", **self._patience},
+                upload_kwargs={"checksum": "crc32c", **patience()},
                 worker_type=transfer_manager.THREAD,
                 raise_exception=True,
             )
@@ -160,7 +126,7 @@ class GcsStore:
     def fetch(self, prefix: str, scratch: Path) -> Path:
         blobs = dict(self._below(prefix))
         in_parallel(
-            lambda name: self._receive(blobs[name], scratch / check_name(name), durable=False),
+            lambda name: receive(blobs[name], scratch / check_name(name), durable=False),
             blobs,
         )
         return scratch / prefix
@@ -184,10 +150,10 @@ class GcsStore:
                 for name, crc32c in crc32cs.items():
                     blob = self._bucket.blob(self._key(f"{prefix}/{name}"))
                     blob.crc32c = crc32c
-                    pairs.append((upload_source(folder / name, PIECE, opened), blob))
+                    pairs.append((upload_source(folder / name, gcs_blobs.PIECE, opened), blob))
                 transfer_manager.upload_many(
                     pairs,
-                    upload_kwargs={"checksum": None, **self._patience},
+                    upload_kwargs={"checksum": None, **patience()},
                     worker_type=transfer_manager.THREAD,
                     max_workers=WORKERS,
                     raise_exception=True,
@@ -214,37 +180,12 @@ class GcsStore:
         }
         misplaced = below_others(blobs)  # no folder can hold them: only their digests are known
 
-        def receive(name: str) -> str:
+        def received(name: str) -> str:
             path = None if folder is None or name in misplaced else folder / name
-            return self._receive(blobs[name], path)
+            return receive(blobs[name], path)
 
-        digests = in_parallel(receive, blobs)
+        digests = in_parallel(received, blobs)
         return dict(zip(blobs, digests, strict=True))
-
-    def _receive(self, blob: Any, path: Path | None, *, durable: bool = True) -> str:
-        """Download one object, whole, to a new file or nowhere; its SHA-256."""
-        with explained(f"gs://{self._bucket_name}/{blob.name}"):
-            for _ in attempts(DEADLINE_SECONDS, pause=FIRST_PAUSE_SECONDS):
-                with HashedFile(path, with_crc32c=True, durable=durable) as file:
-                    for piece in self._pieces(blob):
-                        file.write(piece)
-                if file.crc32c == blob.crc32c:  # else it arrived damaged
-                    return file.digest
-        raise self._damaged(blob)
-
-    def _pieces(self, blob: Any) -> Iterator[bytes]:
-        """An object's bytes, in pieces that are each tried again alone; not checked."""
-        options = self._patience | {
-            "if_generation_match": blob.generation,
-            "checksum": None,
-            "single_shot_download": True,
-        }
-        if blob.size <= PIECE:
-            yield blob.download_as_bytes(**options)
-            return
-        for start in range(0, blob.size, PIECE):
-            end = min(start + PIECE, blob.size) - 1
-            yield blob.download_as_bytes(start=start, end=end, **options)
 
     def tidy(self, before: float) -> None:
         """An object is there, whole, or not at all."""
@@ -254,7 +195,7 @@ class GcsStore:
 
         def delete(key: str) -> None:
             with contextlib.suppress(NotFound):  # another was faster
-                self._bucket.blob(key).delete(**self._patience)
+                self._bucket.blob(key).delete(**patience())
 
         where = f"{self.uri}/{prefix}"
         with explained(where):  # by the keys that were listed, whatever names others gave them

@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 
-from aegan import gcs_store
+from aegan import gcs_blobs
 from aegan.errors import AeganError, RegistryError, StoreError
 from aegan.loading import cached
 from aegan.registry import Registry
@@ -287,9 +287,9 @@ def test_whoever_is_killed_leaves_the_old_state_or_the_new(
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Pauses and time-outs much shorter; no faults remain."""
-    monkeypatch.setattr(gcs_store, "DEADLINE_SECONDS", 60.0)
-    monkeypatch.setattr(gcs_store, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(gcs_store, "TIMEOUT_SECONDS", (5.0, 1.0))
+    monkeypatch.setattr(gcs_blobs, "DEADLINE_SECONDS", 60.0)
+    monkeypatch.setattr(gcs_blobs, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(gcs_blobs, "TIMEOUT_SECONDS", (5.0, 1.0))
     yield
     FAULTS.clear()
     LISTING_FAULTS.clear()
@@ -347,7 +347,7 @@ def test_a_large_object_is_tried_again_in_pieces(
     bucket: str, tmp_path: Path, impatient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sent in a session, which takes several requests, and fetched in pieces."""
-    monkeypatch.setattr(gcs_store, "PIECE", 2**20)
+    monkeypatch.setattr(gcs_blobs, "PIECE", 2**20)
     content = random.Random(5).randbytes(9 * 2**20)
     registry, kinds = Registry(bucket), ["unavailable", "limited", "reset", "cut", "damaged"]
     FAULTS[:] = [faults(kinds, 0.1, 4)]
@@ -367,7 +367,7 @@ def test_what_fails_for_good_is_told_within_the_deadline_and_changes_nothing(
     registry = Registry(bucket)
     registry.promote("m", first, reason="one")
     before = state(registry)
-    monkeypatch.setattr(gcs_store, "DEADLINE_SECONDS", 1.0)
+    monkeypatch.setattr(gcs_blobs, "DEADLINE_SECONDS", 1.0)
     FAULTS[:] = [faults([kind], 1.0, 1)]
     began = time.monotonic()
     with pytest.raises(StoreError, match=r"cannot reach gs://|refused|arrived damaged"):

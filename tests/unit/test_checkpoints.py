@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from aegan import gcs_store
+from aegan import gcs_blobs
 from aegan.checkpoints import MARKER, Checkpoints
 from aegan.errors import StoreError
 from aegan.store import open_store
@@ -34,8 +34,8 @@ def markers(root: Any) -> list[str]:
 @pytest.fixture
 def out_of_order(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Lets a test break the bucket, which is given up soon."""
-    monkeypatch.setattr(gcs_store, "DEADLINE_SECONDS", 0.05)
-    monkeypatch.setattr(gcs_store, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(gcs_blobs, "DEADLINE_SECONDS", 0.05)
+    monkeypatch.setattr(gcs_blobs, "FIRST_PAUSE_SECONDS", 0.01)
     yield
     FAULTS.clear()
     LISTING_FAULTS.clear()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aegan import gcs_store
+from aegan import gcs_blobs
 from aegan import monitor as monitor_module
 from aegan.config_file import validate
 from aegan.data.normalizer import Normalizer
@@ -126,7 +126,7 @@ def test_a_monitor_that_cannot_write_warns_once(
 @pytest.fixture
 def faults(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Iterator[str]]]:
     """Those of the bucket, which is given up on at once."""
-    monkeypatch.setattr(gcs_store, "DEADLINE_SECONDS", 0.01)
+    monkeypatch.setattr(gcs_blobs, "DEADLINE_SECONDS", 0.01)
     yield FAULTS
     FAULTS.clear()
 
@@ -137,7 +137,7 @@ def test_a_bucket_that_does_not_answer_holds_up_no_training(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(gcs_store, "TIMEOUT_SECONDS", (10.0, 20.0))
+    monkeypatch.setattr(gcs_blobs, "TIMEOUT_SECONDS", (10.0, 20.0))
     monitor, answering = monitor_of(bucket), threading.Event()
 
     def silent() -> Iterator[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aegan import gcs_store
+from aegan import gcs_blobs
 from aegan.narration import INTERVAL_VARIABLE
 from aegan.registry import Registry
 from aegan.transfer_progress import transfers_told
@@ -19,7 +19,7 @@ SIZE = 9 * CHUNK + 1
 
 def _told(root: str, tmp_path: Path, seconds: str, monkeypatch: pytest.MonkeyPatch) -> Told:
     monkeypatch.setenv(INTERVAL_VARIABLE, seconds)
-    monkeypatch.setattr(gcs_store, "PIECE", CHUNK)
+    monkeypatch.setattr(gcs_blobs, "PIECE", CHUNK)
     registry, told = Registry(root), list[tuple[str, str, str]]()
     source = tmp_path / "source"
     source.mkdir()
@@ -62,7 +62,7 @@ def test_publishing_tells_how_far_it_is(
     root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(INTERVAL_VARIABLE, "0")
-    monkeypatch.setattr(gcs_store, "PIECE", CHUNK)
+    monkeypatch.setattr(gcs_blobs, "PIECE", CHUNK)
     for number in range(3):
         (tmp_path / f"weights-{number}").write_bytes(bytes([number]) * (2 * CHUNK))
     told: Told = []
