@@ -57,22 +57,14 @@ def parts(kind: str, **section: Any) -> tuple[Any, Any, Array]:
     return learner, autoencoder.plan(config), examples
 
 
-def rate(program: Any, seconds: float) -> float:
-    """Samples per second of a program that ran once before."""
-    units, done, start = program.most_units, 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        program.run(done + units, units, [0.0] * len(program.names))
-        done += units
-    return program.samples * done / program.units / (time.perf_counter() - start)
-
-
 def streamed(kind: str, rounds: int) -> dict[str, Any]:
     """The line of one network: rates of the real loop."""
     from training import rate_of_loop
 
     from aegan.data.shards import Shards
 
-    every = {"dense": 1000, "conv": 20}[kind]
+    # More than one block of streamed examples, and no whole number of them, so that all is measured.
+    every = {"dense": 1100, "conv": 300}[kind]
     rates: dict[str, list[float]] = {"resident": [], "streamed": []}
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, f"{number}.npy") for number in range(2)]
@@ -153,6 +145,9 @@ def ratio(ours: list[float], peers: list[float]) -> float:
 
 def first_step(preset: str, stage: str) -> None:
     """In this process: build, compile, take one step, and print when that was."""
+    from aegan.stages.start_up import import_keras
+
+    import_keras()
     from aegan import autoencoder, gan, latent
     from aegan.config_file import load_config
     from aegan.programs import MiniBatches

@@ -6,8 +6,9 @@ Its kinds differ in what is encoded and what is added to the loss:
     denoising     encode a corrupted x, compare with x
     variational   code ~ N(mean, variance) from the encoder; + 2β/D · KL(code ‖ N(0, I)), D values in x
 
-so that the variational loss is, up to a factor, the bound on the log likelihood for β = 1. Images may be
-compared by their texture, too: + w · 1/n · Σ(t(x) - t(x̂))² for t of n values; see `aegan.texture`.
+so that the variational loss is, up to a factor, the bound on the log likelihood for β = 1. With
+`error: absolute` it is 1/m · Σ|x - x̂|, and β/D · KL is added. Images may be compared by their texture,
+too: + w · 1/n · Σ(t(x) - t(x̂))² for t of n values; see `aegan.texture`.
 """
 
 from __future__ import annotations

@@ -95,10 +95,11 @@ def widened(mixture: Mixture, held_out: Array, labels: Array | None = None) -> M
 
     if not len(held_out):
         return mixture
-    rows, size = held_out[:MOST_HELD_OUT], mixture.means.shape[1]
-    log_weights = (
-        mixture.log_weights if labels is None else mixture.log_weights[labels[: len(rows)]]
-    )
+    every = -(-len(held_out) // MOST_HELD_OUT)  # the first ones may all be of one class
+    rows, size = held_out[::every], mixture.means.shape[1]
+    log_weights = mixture.log_weights
+    if labels is not None:
+        log_weights = log_weights[labels[::every]]
     factors = mixture.factors.astype(np.float64)
     heights = -np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
     alike = np.ones(len(factors)), mixture.means.astype(np.float64)
@@ -110,7 +111,7 @@ def widened(mixture: Mixture, held_out: Array, labels: Array | None = None) -> M
         rated = log_weights + heights - 0.5 * distances / factor**2
         variance = np.mean(np.sum(softmax(rated, axis=1) * distances, axis=1)) / size
         factor = min(max(1.0, float(np.sqrt(variance))), WIDEST)
-    # Rounded, it is the same on other machines, whose codes differ in their last bits.
+    # Rounded, it is almost surely the same on other machines, whose codes differ in their last bits.
     factor = round(factor, 3)
     text = f"draws from Gaussians {factor} times as wide, as validation data says"
     narrate("train_gan", "info", text)
