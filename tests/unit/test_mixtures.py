@@ -99,6 +99,24 @@ def test_a_mixture_of_many_rows_and_one_without_others_stay_as_they_are() -> Non
     )
 
 
+def test_of_many_rows_in_order_those_of_every_part_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = clusters(6000)
+    fitted = mixtures.fit_mixture(rows[:400], 12, 0)
+    ordered = rows[400:][np.argsort(rows[400:, 0], kind="stable")]
+    monkeypatch.setattr(mixtures, "MOST_HELD_OUT", 1400)
+
+    found = mixtures.widened(fitted, ordered)
+
+    np.testing.assert_array_equal(found.factors, mixtures.widened(fitted, ordered[::4]).factors)
+    labels = np.arange(len(ordered)) % 2
+    of_classes = replace(fitted, log_weights=np.stack([fitted.log_weights] * 2))
+    np.testing.assert_array_equal(
+        mixtures.widened(of_classes, ordered, labels).factors, found.factors
+    )
+
+
 def test_where_weights_depend_on_the_class_rows_are_rated_by_their_own() -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(2000) % 2
