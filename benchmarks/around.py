@@ -5,8 +5,7 @@
 What lies around the steps: validation, progress, curves, previews and checkpoints, all at their
 defaults (by which no GAN is validated). Compiling the steps is in engine.py's `first step`. The default
 autoencoder is trained on as many images as Fashion-MNIST has, the default GAN on as many codes, for
-about so many seconds. Prints one JSON object a line; `--check` exits 1
-where a share is above its bound.
+about so many seconds. Prints one JSON object a line; `--check` exits 1 where a share is above its bound.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 MOST_AROUND = 0.03
-ROWS, HELD_OUT = 54_000, 6000
+ROWS, HELD_OUT = 54_000, 6000  # of Fashion-MNIST
 SHAPE = (28, 28, 1)
 
 

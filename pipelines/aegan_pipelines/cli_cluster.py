@@ -93,7 +93,7 @@ def start(
     """
     api, context = open_cluster(options)
     root = reachable_root(settings, root or context.root)
-    done = _submitted(api, settings, root, context, parameters, sweep)
+    done = _submitted(api, context, settings, root, parameters=parameters, sweep=sweep)
     package = done.package
     what = "uploaded" if package.uploaded else "there already:"
     click.echo(f"{what} pipeline {package.pipeline}, version {package.version}", err=True)
@@ -118,9 +118,10 @@ def start(
 
 def _submitted(
     api: Any,
+    context: Any,
     settings: Any,
     root: str,
-    context: Any,
+    *,
     parameters: dict[str, str],
     sweep: tuple[Any, str, int] | None,
 ) -> Any:

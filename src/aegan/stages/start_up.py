@@ -1,4 +1,4 @@
-"""Starting TensorFlow in a third less time."""
+"""Starting TensorFlow in up to a third less time."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ def import_keras() -> None:
     """Import TensorFlow and Keras, and nothing that Keras would import only to offer it on.
 
     Wherever they are installed, Keras imports matplotlib's pyplot for a gallery of images and
-    scikit-learn for its wrappers: a third of the time that a step takes to start, for what no step
-    calls. While Keras is imported they look as if they were not installed; afterwards they can be
-    imported as ever, and that gallery and these wrappers stay out of use in this process. So this is
-    for a step's own process; where Keras has been imported already, it changes nothing.
+    scikit-learn for its wrappers: a third of the time that it takes to import, for what no step calls
+    (some import scikit-learn later, for work of their own). While Keras is imported they look as if
+    they were not installed; afterwards they can be imported as ever, and that gallery and these
+    wrappers stay out of use in this process. So this is for a step's own process; where Keras has been
+    imported already, it changes nothing.
     """
     hidden = [name for name in OFFERED_BY_KERAS if name not in sys.modules]
     # An entry of None is how Python is told that a module cannot be imported.
