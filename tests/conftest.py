@@ -18,12 +18,6 @@ if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) >= (os.cpu_count() or 1
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than cores: a sixth of a worker's time it waits, for what was killed and for clocks."""
-    return (os.cpu_count() or 1) + 1
-
-
 if "TF_XLA_FLAGS" not in os.environ:
     # Hundreds of tests, and the processes that they start, train the same few small networks: what one
     # has compiled, the others load. Workers inherit this from the process that starts them.
@@ -36,6 +30,11 @@ if TYPE_CHECKING:
     from tests.kfp_server import KfpServer
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than cores: a sixth of a worker's time it waits, for what was killed and for clocks."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")

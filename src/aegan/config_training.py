@@ -172,7 +172,10 @@ class Gan(Training):
     discriminator_learning_rate: PositiveFloat | None = None
     """None: that of the generator."""
     discriminator_steps: PositiveInt = 1
-    """Steps of the discriminator for each one of the generator, each on a batch of its own."""
+    """Steps of the discriminator before the generator's, each on a batch of its own."""
+    generator_steps: PositiveInt = 1
+    """Steps of the generator after the discriminator's, each on noise of its own, beside the last of its
+    batches."""
     discriminator_normalization: Normalization = "none"
     """After each hidden layer of the discriminator."""
     discriminator_dropout: Share = 0.0

@@ -213,6 +213,12 @@ def _of_a_generator_that_stays(gan: Gan) -> Iterator[Contradiction]:
             f" {gan.discriminator_learning_rate}; set draws_per_sample above 1 and"
             " discriminator_learning_rate, or a rate above 0",
         )
+    if gan.generator_steps > 1:
+        yield Contradiction(
+            ("gan.generator_steps", "gan.learning_rate"),
+            "are of a generator that learns, and 0 leaves it at the mixture; leave it out, or set a rate"
+            " above 0",
+        )
 
 
 def _of_the_discriminator(gan: Gan) -> Iterator[Contradiction]:

@@ -16,9 +16,11 @@ Tensor = Any
 class Draws:
     """Seeds, [2] int32 each; those of P phases stacked, so that a phase may be counted in a graph.
 
+    The D phases of the discriminator come first, then those of the generator.
+
     Attributes:
-        noise: [P - 1, 2], of each of the discriminator's phases; the generator takes the last of them.
-        penalty: [P - 1, 2], of each of the discriminator's phases.
+        noise: [P, 2], of each phase; the generator's first has that of the discriminator's last.
+        penalty: [D, 2], of each of the discriminator's phases.
         dropout: of the step.
         part: the micro-batch of a full batch; None in a mini-batch.
         augmentation: [P, 2, 2], of each phase, for examples and for samples.
@@ -31,17 +33,21 @@ class Draws:
     augmentation: Tensor
 
 
-def draws_of(seed: int, step: Tensor, phases: int, part: Tensor | None = None) -> Draws:
-    """The seeds of a step of so many phases, the last of which is the generator's."""
+def draws_of(
+    seed: int, step: Tensor, discriminator: int, generator: int, part: Tensor | None = None
+) -> Draws:
+    """The seeds of a step of so many phases of each network."""
     seeds = training.step_seeds(seed, step, part)
     noise, penalty, dropout = (next(seeds) for _ in range(3))
-    others = [(next(seeds), next(seeds)) for _ in range(phases - 2)]
+    others = [(next(seeds), next(seeds)) for _ in range(discriminator - 1)]
+    augmentation = [[next(seeds), next(seeds)] for _ in range(discriminator + 1)]
+    further = [(next(seeds), [next(seeds), next(seeds)]) for _ in range(generator - 1)]
     return Draws(
-        noise=tf.stack([*(first for first, _ in others), noise]),
-        penalty=tf.stack([*(second for _, second in others), penalty]),
+        noise=tf.stack([*(own for own, _ in others), noise, noise, *(own for own, _ in further)]),
+        penalty=tf.stack([*(own for _, own in others), penalty]),
         dropout=dropout,
         part=part,
-        augmentation=tf.stack([[next(seeds), next(seeds)] for _ in range(phases)]),
+        augmentation=tf.stack([*augmentation, *(pair for _, pair in further)]),
     )
 
 

@@ -93,11 +93,19 @@ class Game:
         return tape.gradient(loss, values(self._discriminator)), {"discriminator_loss": loss}
 
     def generator_loss(
-        self, batch: Batch, samples: Tensor, draws: Draws, reduce: Reduction
+        self,
+        batch: Batch,
+        samples: Tensor,
+        draws: Draws,
+        phase: int | Tensor,
+        reduce: Reduction,
     ) -> Tensor:
-        """Loss of the generator on samples that carry gradients to it; the other arguments as above."""
+        """Loss of the generator on samples that carry gradients to it; the other arguments as above.
+
+        `phase` is of the step: those of the discriminator come first.
+        """
         rate = self._rating(batch.classes)
-        examples, samples = self._seen(batch, samples, draws, -1)
+        examples, samples = self._seen(batch, samples, draws, phase)
         real, fake = rate(examples), rate(samples)
         return reduce(self._value(real, fake)[1])
 

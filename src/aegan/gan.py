@@ -12,7 +12,7 @@ from aegan import networks, plans, replicas
 from aegan.config import Config
 from aegan.config_training import OF_RATIOS
 from aegan.draws import Draws, draws_of
-from aegan.game import Batch, Game, values
+from aegan.game import Batch, Game, Reduction, values
 from aegan.latent import Mixture, choose, draw_classes, draw_noise
 from aegan.optimizers import Descent
 
@@ -30,8 +30,8 @@ class GanLearner:
     Attributes:
         average: keras.Model, the generator with averaged weights: what is published.
         discriminator: keras.Model, examples or codes, and their classes if there are any, to logits.
-        phases, scale: see `aegan.programs.Learner`; the phase after those of the discriminator's steps
-            is the generator's, if it learns.
+        phases, scale: see `aegan.programs.Learner`; the phases after those of the discriminator's steps
+            are the generator's, if it learns.
     """
 
     def __init__(
@@ -80,17 +80,21 @@ class GanLearner:
         extent = 1.0 if bounded else 4.0  # standardised: two deviations to both sides
         self._game = Game(section, self._generator, self.discriminator, extent)
         steps, rate = section.discriminator_steps, section.learning_rate
-        self.phases, self.scale = steps + section.generator_learns, tf.Variable(1.0)
+        generator_steps = section.generator_steps if section.generator_learns else 0
+        self.phases, self.scale = steps + generator_steps, tf.Variable(1.0)
         trained = [(self.discriminator, section.discriminator_learning_rate or rate, steps)]
         if section.generator_learns:
-            trained.append((self._generator, rate, 1))
+            trained.append((self._generator, rate, generator_steps))
         self._descents = [
             Descent(section, rate, network.trainable_variables, self.scale, per_step=per_step)
             for network, rate, per_step in trained
         ]
 
     def update(self, batch: Tensor, step: Tensor) -> dict[str, Tensor]:
-        """Steps of the discriminator, then one of the generator, if it learns, on the last's samples.
+        """Steps of the discriminator, then those of the generator, if it learns.
+
+        The generator's first is on the samples of the discriminator's last, so that one pass of the
+        generator serves both; they are what the metrics are of.
 
         Args:
             batch: [B · discriminator_steps, ...] float32; of a conditional GAN a pair of that and
@@ -101,20 +105,17 @@ class GanLearner:
         networks.reseed_dropout((self._generator, self.discriminator), draws.dropout)
         game, whole, steps = self._game, self._labelled(batch), self._section.discriminator_steps
 
-        def discriminate(phase: int | Tensor) -> list[Any]:
+        def discriminate(phase: int | Tensor) -> None:
             part = whole.part(phase, steps)
             samples = game.generated(self._noise(part, draws, phase))
-            found = game.discriminator_gradients(part, samples, draws, phase, replicas.mean)
-            self.apply(0, *found)
-            return [phase + 1]
+            self.apply(0, *game.discriminator_gradients(part, samples, draws, phase, replicas.mean))
 
-        if replicas.count() > 1:  # whose gradients are not added up within a loop
-            for phase in range(steps - 1):
-                discriminate(phase)
-        elif steps > 1:  # a loop in the program: unrolled, each of them would be compiled anew
-            tf.while_loop(lambda phase: phase < steps - 1, discriminate, [tf.constant(0)])
+        def generate(phase: int | Tensor) -> None:
+            self.apply(steps, *self._generator_gradients(last, draws, phase, replicas.mean))
+
+        replicas.in_turn(discriminate, 0, steps - 1)
         last = whole.part(steps - 1, steps)
-        noise = self._noise(last, draws, -1)
+        noise = self._noise(last, draws, steps)
         with tf.GradientTape() as tape:
             samples = game.generated(noise)
             fixed = tf.stop_gradient(samples)
@@ -122,10 +123,11 @@ class GanLearner:
             metrics, losses = self.apply(steps - 1, *found), found[1]
             if not self._section.generator_learns:
                 return metrics | replicas.total(losses)
-            loss = game.generator_loss(last, samples, draws, replicas.mean)
+            loss = game.generator_loss(last, samples, draws, steps, replicas.mean)
         losses |= {"generator_loss": loss}
         gradients = tape.gradient(loss, values(self._generator))
         metrics |= self.apply(steps, gradients, losses)
+        replicas.in_turn(generate, steps + 1, self.phases)
         return metrics | replicas.total(losses)
 
     def gradients(
@@ -138,14 +140,20 @@ class GanLearner:
         if phase < self._section.discriminator_steps:
             samples = self._game.generated(self._noise(whole, draws, phase))
             return self._game.discriminator_gradients(whole, samples, draws, phase, tf.reduce_sum)
+        return self._generator_gradients(whole, draws, phase, tf.reduce_sum)
+
+    def _generator_gradients(
+        self, batch: Batch, draws: Draws, phase: int | Tensor, reduce: Reduction
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        noise = self._noise(batch, draws, phase)
         with tf.GradientTape() as tape:
-            samples = self._game.generated(self._noise(whole, draws, -1))
-            loss = self._game.generator_loss(whole, samples, draws, tf.reduce_sum)
+            samples = self._game.generated(noise)
+            loss = self._game.generator_loss(batch, samples, draws, phase, reduce)
         return tape.gradient(loss, values(self._generator)), {"generator_loss": loss}
 
     def apply(self, phase: int, gradients: list[Tensor], _: dict[str, Tensor]) -> dict[str, Tensor]:
         """Descend by mean gradients with the network of the phase."""
-        of_generator = phase == self._section.discriminator_steps
+        of_generator = phase >= self._section.discriminator_steps
         measured = self._descents[of_generator].apply(gradients)
         if of_generator:
             self._update_average(self._descents[of_generator].updates - 1)
@@ -200,7 +208,10 @@ class GanLearner:
         return Batch(batch[0], tf.one_hot(batch[1], len(self._frequencies)))
 
     def _draws(self, step: Tensor, part: Tensor | None = None) -> Draws:
-        return draws_of(self._seed, step, self._section.discriminator_steps + 1, part)
+        section = self._section
+        return draws_of(
+            self._seed, step, section.discriminator_steps, section.generator_steps, part
+        )
 
     def _noise(self, batch: Batch, draws: Draws, phase: int | Tensor) -> Any:
         """What the generator takes to make as many samples, of the same classes."""

@@ -86,3 +86,17 @@ def rows(draw: Callable[[Tensor], Any], size: Tensor, part: Tensor | None) -> An
         return draw(size)
     start = number() * size
     return tf.nest.map_structure(lambda a: a[start : start + size], draw(size * count()))
+
+
+def in_turn(update: Callable[[int | Tensor], None], start: int, stop: int) -> None:
+    """Do the updates numbered from `start` to before `stop`, one after the other."""
+    if count() > 1:  # whose gradients are not added up within a loop
+        for number in range(start, stop):
+            update(number)
+    elif start < stop:  # a loop in the program: unrolled, each of them would be compiled anew
+
+        def body(number: Tensor) -> list[Tensor]:
+            update(number)
+            return [number + 1]
+
+        tf.while_loop(lambda number: number < stop, body, [tf.constant(start)])

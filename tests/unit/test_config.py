@@ -548,6 +548,13 @@ def test_the_digest_of_sections_changes_with_those_only() -> None:
             "gan.learning_rate: 0 leaves the generator where it starts, which with `prior: normal` is",
         ),
         (
+            {
+                "gan": {"learning_rate": 0, "generator_steps": 2}
+                | {"draws_per_sample": 2, "discriminator_learning_rate": 0.001}
+            },
+            "gan.generator_steps: are of a generator that learns, and 0 leaves it at the mixture",
+        ),
+        (
             {"data": {"source": "digits", "validation_fraction": 0.5, "test_fraction": 0.5}},
             "their sum must be below 1, received 1",
         ),

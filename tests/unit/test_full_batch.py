@@ -163,7 +163,8 @@ MINI_AUTOENCODER = {
 MINI_GAN = {
     "data": DATA,
     "gan": GRAPH
-    | {"space": "data", "steps": 10, "batch_size": 48, "discriminator_steps": 2}
+    | {"space": "data", "steps": 10, "batch_size": 48}
+    | {"discriminator_steps": 2, "generator_steps": 2}
     | {"objective": "wasserstein"},
 }
 CONDITIONAL_GAN = MINI_GAN | {"gan": MINI_GAN["gan"] | {"conditional": True}}

@@ -257,6 +257,7 @@ GANS: list[dict[str, Any]] = [
     {"network": "conv", "objective": "relativistic", "gamma": 1.0},
     {"network": "conv", "objective": "wasserstein", "discriminator_normalization": "layer"},
     {"objective": "hinge", "spectral_normalization": True, "discriminator_steps": 3},
+    {"objective": "relativistic", "gamma": 0.1, "generator_steps": 3, "dropout": 0.1},
     {"discriminator_dropout": 0.3, "dropout": 0.1, "discriminator_learning_rate": 4e-4},
     {"discriminator_normalization": "batch", "clip": "global_norm", "warmup_steps": 10},
     {"network": "recurrent", "objective": "relativistic", "gamma": 0.1},
@@ -313,6 +314,41 @@ def test_each_discriminator_step_learns_from_its_own_part_of_the_batch() -> None
         changed = batch.copy()
         changed[start : start + 50] += 1
         assert not np.array_equal(whole[0], trained_on(changed)[0])
+
+
+@pytest.mark.parametrize(("discriminator", "generator"), [(1, 1), (1, 3), (2, 1), (2, 2)])
+@pytest.mark.parametrize("batch", ["mini", "full"])
+def test_each_network_makes_as_many_updates_as_the_ratio_says(
+    batch: str, discriminator: int, generator: int, tmp_path: Any
+) -> None:
+    steps = {"discriminator_steps": discriminator, "generator_steps": generator, "steps": 4}
+    sizes = {"hidden": [8], "batch_size": 50, "micro_batch_size": 50, "validate_every": 2}
+    config = validate(tiny(gan={"space": "data", "batch": batch} | steps | sizes), "test")
+    learner, _ = train_gan(config, two_blobs(200), None, tmp_path)
+    updates = [int(descent.updates) for descent in learner._descents]
+    assert updates == [4 * discriminator, 4 * generator]
+
+
+def test_further_generator_steps_go_on_from_the_first_with_noise_of_their_own() -> None:
+    def trained(count: int) -> list[Any]:
+        settings = {"space": "data", "hidden": [8], "batch_size": 50, "learning_rate": 1e-2}
+        sgd = {"optimizer": "sgd", "schedule": "constant", "generator_steps": count}
+        learner = gan.GanLearner(validate(tiny(gan=settings | sgd), "test"), (2,), None)
+        start = learner._generator.get_weights()
+        learner.update(tf.constant(two_blobs(50)), tf.constant(0))
+        ends = (learner.discriminator.get_weights(), learner._generator.get_weights())
+        return [start, *ends]
+
+    start, rated, once = trained(1)
+    _, same, twice = trained(2)
+    assert all(np.array_equal(a, b) for a, b in zip(rated, same, strict=True))
+    # The same noise would take about the same step again.
+    first, second = (
+        np.concatenate([np.ravel(b - a) for a, b in zip(*pair, strict=True)])
+        for pair in ((start, once), (once, twice))
+    )
+    assert np.linalg.norm(second) > 0.1 * np.linalg.norm(first)
+    assert np.linalg.norm(second - first) > 0.02 * np.linalg.norm(first)
 
 
 KINDS: list[dict[str, Any]] = [
