@@ -48,7 +48,8 @@ class Training(Architecture):
     """Whether the examples lie on the device or come from disk while training goes on; `auto`: they lie
     there if they take no more than a quarter of its memory."""
     steps: PositiveInt = 5000
-    """The budget: updates of the weights (of a GAN: of the generator's)."""
+    """The budget: updates of the weights (of a GAN: `discriminator_steps` and `generator_steps` of them
+    each)."""
     optimizer: Literal["adam", "sgd", "rmsprop", "lbfgs"] = "adam"
     """With `weight_decay`, `adam` is AdamW. `lbfgs` is for the autoencoder in full batch; each of its
     steps tries one point of a search."""
@@ -174,8 +175,8 @@ class Gan(Training):
     discriminator_steps: PositiveInt = 1
     """Steps of the discriminator before the generator's, each on a batch of its own."""
     generator_steps: PositiveInt = 1
-    """Steps of the generator after the discriminator's, each on noise of its own, beside the last of its
-    batches."""
+    """Steps of the generator after the discriminator's: the first on the samples of its last step, each
+    further one on samples of its own; all beside the batch of that last step."""
     discriminator_normalization: Normalization = "none"
     """After each hidden layer of the discriminator."""
     discriminator_dropout: Share = 0.0
@@ -187,8 +188,8 @@ class Gan(Training):
     """Steps between records of the history; None: a fiftieth of the budget."""
     patience: PositiveInt | None = None
     """Stop after this many records without a smaller Fréchet distance of the samples' codes to those of
-    the validation split, and keep the weights of the smallest; none: never, and keep the last. For
-    `draws_per_sample: 1`."""
+    the validation split, and keep the weights of the smallest; none: never, and keep the last. Where
+    the discriminator is to choose among draws, it does, by what it knows so far."""
     ema_decay: Share = 0.999
     """Decay of the moving average of the generator's weights, which is what is published."""
     draws_per_sample: PositiveInt = 1

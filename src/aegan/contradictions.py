@@ -181,12 +181,6 @@ def _of_the_gan(config: Config) -> Iterator[Contradiction]:
             f"weighs draws by the ratio of densities, which the logit of `{gan.objective}` does not"
             f" estimate; use 1, or one of {', '.join(f'`{o}`' for o in OF_RATIOS)}",
         )
-    if gan.draws_per_sample > 1 and gan.patience is not None:
-        yield Contradiction(
-            ("gan.patience", "gan.draws_per_sample"),
-            "goes by samples of which none was chosen, and keeps with the generator the discriminator of"
-            " that step, which is to choose; leave it out, or use `draws_per_sample: 1`",
-        )
     if not gan.generator_learns:
         yield from _of_a_generator_that_stays(gan)
     if gan.augment and not (gan.space == "data" and config.data.kind == "image"):

@@ -34,7 +34,7 @@ class Draws:
 
 
 def draws_of(
-    seed: int, step: Tensor, discriminator: int, generator: int, part: Tensor | None = None
+    seed: int, step: Tensor, *, discriminator: int, generator: int, part: Tensor | None = None
 ) -> Draws:
     """The seeds of a step of so many phases of each network."""
     seeds = training.step_seeds(seed, step, part)

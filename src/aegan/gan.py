@@ -94,7 +94,7 @@ class GanLearner:
         """Steps of the discriminator, then those of the generator, if it learns.
 
         The generator's first is on the samples of the discriminator's last, so that one pass of the
-        generator serves both; they are what the metrics are of.
+        generator serves both. Metrics are of the last step of each network.
 
         Args:
             batch: [B · discriminator_steps, ...] float32; of a conditional GAN a pair of that and
@@ -105,30 +105,31 @@ class GanLearner:
         networks.reseed_dropout((self._generator, self.discriminator), draws.dropout)
         game, whole, steps = self._game, self._labelled(batch), self._section.discriminator_steps
 
-        def discriminate(phase: int | Tensor) -> None:
+        def discriminate(phase: int | Tensor) -> dict[str, Tensor]:
             part = whole.part(phase, steps)
             samples = game.generated(self._noise(part, draws, phase))
             self.apply(0, *game.discriminator_gradients(part, samples, draws, phase, replicas.mean))
+            return {}  # what is not finite here is not in the last step either
 
-        def generate(phase: int | Tensor) -> None:
-            self.apply(steps, *self._generator_gradients(last, draws, phase, replicas.mean))
+        def generate(phase: int | Tensor) -> dict[str, Tensor]:
+            found = self._generator_gradients(last, draws, phase, replicas.mean)
+            return self.apply(steps, *found) | replicas.total(found[1])
 
-        replicas.in_turn(discriminate, 0, steps - 1)
+        replicas.in_turn(discriminate, 0, steps - 1, {})
         last = whole.part(steps - 1, steps)
         noise = self._noise(last, draws, steps)
         with tf.GradientTape() as tape:
             samples = game.generated(noise)
             fixed = tf.stop_gradient(samples)
             found = game.discriminator_gradients(last, fixed, draws, steps - 1, replicas.mean)
-            metrics, losses = self.apply(steps - 1, *found), found[1]
+            metrics = self.apply(steps - 1, *found) | replicas.total(found[1])
             if not self._section.generator_learns:
-                return metrics | replicas.total(losses)
+                return metrics
             loss = game.generator_loss(last, samples, draws, steps, replicas.mean)
-        losses |= {"generator_loss": loss}
+        losses = {"generator_loss": loss}
         gradients = tape.gradient(loss, values(self._generator))
-        metrics |= self.apply(steps, gradients, losses)
-        replicas.in_turn(generate, steps + 1, self.phases)
-        return metrics | replicas.total(losses)
+        first = self.apply(steps, gradients, losses) | replicas.total(losses)
+        return metrics | replicas.in_turn(generate, steps + 1, self.phases, first)
 
     def gradients(
         self, phase: int, batch: Tensor, step: Tensor, part: Tensor
@@ -210,7 +211,11 @@ class GanLearner:
     def _draws(self, step: Tensor, part: Tensor | None = None) -> Draws:
         section = self._section
         return draws_of(
-            self._seed, step, section.discriminator_steps, section.generator_steps, part
+            self._seed,
+            step,
+            discriminator=section.discriminator_steps,
+            generator=section.generator_steps,
+            part=part,
         )
 
     def _noise(self, batch: Batch, draws: Draws, phase: int | Tensor) -> Any:

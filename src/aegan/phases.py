@@ -1,6 +1,6 @@
 """One of the gradients that a step of full batch takes.
 
-An autoencoder has one, a GAN the discriminator's and the generator's.
+An autoencoder has one, a GAN one for each step of the discriminator and each of the generator.
 """
 
 from __future__ import annotations

@@ -88,15 +88,24 @@ def rows(draw: Callable[[Tensor], Any], size: Tensor, part: Tensor | None) -> An
     return tf.nest.map_structure(lambda a: a[start : start + size], draw(size * count()))
 
 
-def in_turn(update: Callable[[int | Tensor], None], start: int, stop: int) -> None:
-    """Do the updates numbered from `start` to before `stop`, one after the other."""
+def in_turn(
+    update: Callable[[int | Tensor], dict[str, Tensor]],
+    start: int,
+    stop: int,
+    found: dict[str, Tensor],
+) -> dict[str, Tensor]:
+    """Do the updates numbered from `start` to before `stop`, one after the other.
+
+    Returns:
+        The metrics of the last, under the same names as `found`; if there are none, `found`.
+    """
     if count() > 1:  # whose gradients are not added up within a loop
         for number in range(start, stop):
-            update(number)
+            found = update(number)
     elif start < stop:  # a loop in the program: unrolled, each of them would be compiled anew
-
-        def body(number: Tensor) -> list[Tensor]:
-            update(number)
-            return [number + 1]
-
-        tf.while_loop(lambda number: number < stop, body, [tf.constant(start)])
+        _, found = tf.while_loop(
+            lambda number, _: number < stop,
+            lambda number, _: (number + 1, update(number)),
+            (tf.constant(start), found),
+        )
+    return found

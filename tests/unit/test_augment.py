@@ -175,9 +175,16 @@ def test_both_networks_learn_from_what_is_changed_in_mini_and_full_batches(netwo
 def test_each_micro_batch_and_each_phase_is_changed_in_its_own_way() -> None:
     steps = {"discriminator_steps": 2, "generator_steps": 3}
     phases = GanLearner(gan_config(**steps), (8, 8, 1), None).phases
-    found = [draws_of(7, tf.constant(3), 2, 3, tf.constant(part)) for part in (0, 1)]
+    found = [
+        draws_of(7, tf.constant(3), discriminator=2, generator=3, part=tf.constant(part))
+        for part in (0, 1)
+    ]
     seeds = np.concatenate([draws.augmentation.numpy() for draws in found]).reshape(-1, 2)
     assert len(seeds) == len(np.unique(seeds, axis=0)) == 2 * phases * 2
+    # All phases of both micro-batches have noise of their own, but the generator's first.
+    noise = np.concatenate([draws.noise.numpy() for draws in found])
+    assert len(noise) == 2 * phases
+    assert len(np.unique(noise, axis=0)) == 2 * (phases - 1)
 
 
 def test_only_images_in_their_own_space_can_be_augmented() -> None:

@@ -517,10 +517,6 @@ def test_the_digest_of_sections_changes_with_those_only() -> None:
             "gan.spectral_normalization: divides no matrix of a `recurrent` layer",
         ),
         (
-            {"gan": {"patience": 3, "draws_per_sample": 2}},
-            "gan.patience: goes by samples of which none was chosen",
-        ),
-        (
             {"autoencoder": {"contraction": 0.1, "normalization": "batch"}},
             "autoencoder.normalization: `batch` mixes the samples of a batch, so a penalty on",
         ),

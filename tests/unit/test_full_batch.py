@@ -21,6 +21,7 @@ from aegan.config import Config
 from aegan.config_file import validate
 from aegan.errors import ConfigError
 from aegan.full_batch import FullBatch
+from aegan.game import Batch
 from aegan.store import open_store
 from tests.conftest import tiny
 
@@ -39,13 +40,13 @@ def autoencoder_config(**section: Any) -> Config:
 class Probe:
     """Records the mean gradients that a full batch gives, in place of descending by them."""
 
-    def __init__(self, learner: AutoencoderLearner):
-        self.phases, self.scale, self.gradients = 1, learner.scale, learner.gradients
-        shapes = [variable.shape for variable in learner._trained]
-        self.found = [tf.Variable(tf.zeros(shape)) for shape in shapes]
+    def __init__(self, learner: Any, *trained: list[Any]):
+        """Of a learner, and the variables of each of its phases."""
+        self.phases, self.scale, self.gradients = learner.phases, learner.scale, learner.gradients
+        self.found = [[tf.Variable(tf.zeros(v.shape)) for v in variables] for variables in trained]
 
-    def apply(self, _: int, gradients: list[Any], losses: dict[str, Any]) -> dict[str, Any]:
-        for variable, gradient in zip(self.found, gradients, strict=True):
+    def apply(self, phase: int, gradients: list[Any], losses: dict[str, Any]) -> dict[str, Any]:
+        for variable, gradient in zip(self.found[phase], gradients, strict=True):
             variable.assign(gradient)
         return {}
 
@@ -84,15 +85,68 @@ def test_the_gradient_is_the_float64_one_within_float32_rounding(rows: int) -> N
     x = examples(rows)
     config = autoencoder_config(hidden=[16], latent_size=5)
     learner = AutoencoderLearner(config, (12,), x[:10])
-    probe = Probe(learner)
+    probe = Probe(learner, learner._trained)
     program = FullBatch(probe, x, plan(config), streamed=False)  # type: ignore[arg-type]
     bad, totals = program.run(0, program.units, [0.0] * len(program.names))
     assert bad == -1
-    for found, expected in zip(probe.found, float64_reference(learner, x), strict=True):
+    for found, expected in zip(probe.found[0], float64_reference(learner, x), strict=True):
         error = np.abs(found.numpy() - expected).max() / np.abs(expected).max()
         assert error < 2e-6
     rebuilt = learner.decoder(learner.encoder(x)).numpy().astype(np.float64)
     assert totals[0] == pytest.approx(np.mean((rebuilt - x) ** 2), rel=1e-6)
+
+
+def float64_layers(weights: list[Any], x: Any) -> Any:
+    """What a network of one hidden layer makes of its input."""
+    w1, b1, w2, b2 = weights
+    return tf.nn.leaky_relu(x @ w1 + b1, 0.2) @ w2 + b2
+
+
+def float64_gan(learner: gan.GanLearner, x: np.ndarray[Any, Any], phase: int) -> list[Any]:
+    """The gradient of the relativistic game with R1 and R2 of weight 0.3, by float64 alone."""
+    networks = [learner.discriminator, learner._generator]
+    rating, making = (
+        [tf.constant(v.numpy(), tf.float64) for v in n.trainable_variables] for n in networks
+    )
+    noise = []
+    for part, start in enumerate(range(0, len(x), 64)):
+        batch = Batch(tf.constant(x[start : start + 64]), None)
+        draws = learner._draws(tf.constant(0), tf.constant(part))
+        noise.append(learner._noise(batch, draws, phase))
+    real, drawn = tf.constant(x, tf.float64), tf.cast(tf.concat(noise, 0), tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch([rating, making])
+        fake = tf.sigmoid(float64_layers(making, drawn))
+        with tf.GradientTape(persistent=True) as inner:
+            inner.watch([real, fake])
+            rated, rated_fake = float64_layers(rating, real), float64_layers(rating, fake)
+        if phase:
+            loss = tf.reduce_mean(tf.nn.softplus(rated - rated_fake))
+        else:
+            slopes = inner.gradient(rated, real), inner.gradient(rated_fake, fake)
+            squares = sum(tf.reduce_sum(tf.square(slope), 1) for slope in slopes)
+            loss = tf.reduce_mean(tf.nn.softplus(rated_fake - rated))
+            loss += 0.3 / 2 * tf.reduce_mean(squares)
+    found: list[Any] = tape.gradient(loss, making if phase else rating)
+    return found
+
+
+@pytest.mark.parametrize("rows", [640, 1000])
+def test_a_gans_gradients_are_the_float64_ones_within_float32_rounding(rows: int) -> None:
+    section = FULL | GRAPH | {"space": "data", "hidden": [16], "generator_steps": 2}
+    section |= {"objective": "relativistic", "gamma": 0.3}
+    config = validate(tiny(gan=section, data={"source": "x", "kind": "tabular"}), "test")
+    x, learner = examples(rows), gan.GanLearner(config, (12,), None)
+    trained = (learner.discriminator, learner._generator, learner._generator)
+    probe = Probe(learner, *(network.trainable_variables for network in trained))
+    program = FullBatch(probe, x, gan.plan(config), streamed=False)  # type: ignore[arg-type]
+    assert program.run(0, program.units, [0.0] * len(program.names))[0] == -1
+    for phase, gradients in enumerate(probe.found):
+        expected = [gradient.numpy() for gradient in float64_gan(learner, x, phase)]
+        # The logit's bias has none: only differences of logits count.
+        largest = max(np.abs(gradient).max() for gradient in expected)
+        for found, exact in zip(gradients, expected, strict=True):
+            assert np.abs(found.numpy() - exact).max() < 2e-6 * largest, phase
 
 
 def test_the_mean_of_the_micro_batches_means_would_be_wrong() -> None:
@@ -154,7 +208,7 @@ FULL_GAN = {
     "gan": FULL
     | GRAPH
     | {"space": "data", "steps": 8, "gamma": 0.1, "interpolation_penalty": 1.0, "dropout": 0.1}
-    | {"discriminator_steps": 2},
+    | {"discriminator_steps": 2, "generator_steps": 2},
 }
 MINI_AUTOENCODER = {
     "data": DATA,

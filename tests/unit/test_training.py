@@ -66,6 +66,26 @@ def test_after_the_last_back_off_it_stops(tmp_path: Any) -> None:
         train(config(learning_rate=1e6, back_off=1), tmp_path)
 
 
+@pytest.mark.parametrize("lost", [4, 9])
+def test_a_further_step_of_the_generator_that_is_not_finite_is_told(
+    lost: int, tmp_path: Any
+) -> None:
+    section = {"space": "data", "steps": 10, "generator_steps": 3}
+    settings = validate(tiny(gan=section, data=DATA), "test")
+    learner = gan.GanLearner(settings, (6,), None)
+    further = learner._generator_gradients
+
+    def spoiled(*arguments: Any) -> Any:
+        gradients, losses = further(*arguments)
+        last = tf.equal(learner._descents[1].updates, 3 * lost + 2)
+        return [tf.where(last, math.nan, gradient) for gradient in gradients], losses
+
+    learner._generator_gradients = spoiled  # type: ignore[method-assign]
+    checkpoints = Checkpoints(open_store(str(tmp_path)), "checkpoints", "train_gan")
+    with pytest.raises(TrainingError, match=rf"no longer finite at step {lost};"):
+        training.train(learner, X, gan.plan(settings), checkpoints)
+
+
 @pytest.mark.parametrize("lost", [math.nan, math.inf])
 def test_a_validation_loss_that_is_not_finite_is_backed_off_from(
     lost: float, tmp_path: Any, capfd: pytest.CaptureFixture[str]
@@ -249,9 +269,13 @@ def test_what_is_written_is_what_the_variables_held_when_it_began(tmp_path: Any)
     assert variable.numpy().tolist() == [1.0, 2.0]
 
 
-def test_a_gan_stops_when_its_samples_come_no_nearer_and_keeps_the_nearest(tmp_path: Any) -> None:
+@pytest.mark.parametrize("draws", [1, 2])
+def test_a_gan_stops_when_its_samples_come_no_nearer_and_keeps_the_nearest(
+    draws: int, tmp_path: Any
+) -> None:
     section = {"space": "data", "steps": 2000, "validate_every": 25, "patience": 4}
     section |= {"learning_rate": 3e-3, "gamma": 0.1, "objective": "non_saturating"}
+    section |= {"draws_per_sample": draws}
     settings = validate(tiny(gan=section, data=DATA), "test")
     learner = gan.GanLearner(settings, (6,), None, lambda samples: frechet_distance(X, samples))
     checkpoints = Checkpoints(open_store(str(tmp_path)), "checkpoints", "train_gan")
