@@ -14,7 +14,7 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("AEGAN_PROGRESS_SECONDS", "3600")
 if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) >= (os.cpu_count() or 1):
-    # All cores have a worker: more threads than cores spend their time waiting for each other.
+    # Each worker has a core: more threads than cores spend their time waiting for each other.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -30,12 +30,6 @@ if TYPE_CHECKING:
     from tests.kfp_server import KfpServer
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
-
-
-def pytest_xdist_auto_num_workers() -> int | None:
-    """One more than cores: a sixth of a worker's time it waits, for what was killed and for clocks."""
-    asked = "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ
-    return None if asked else len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.fixture(scope="session")
