@@ -48,8 +48,8 @@ class Training(Architecture):
     """Whether the examples lie on the device or come from disk while training goes on; `auto`: they lie
     there if they take no more than a quarter of its memory."""
     steps: PositiveInt = 5000
-    """The budget: updates of the weights (of a GAN: `discriminator_steps` and `generator_steps` of them
-    each)."""
+    """The budget. A step updates the weights once; of a GAN, the discriminator's `discriminator_steps`
+    times and the generator's `generator_steps` times."""
     optimizer: Literal["adam", "sgd", "rmsprop", "lbfgs"] = "adam"
     """With `weight_decay`, `adam` is AdamW. `lbfgs` is for the autoencoder in full batch; each of its
     steps tries one point of a search."""
@@ -189,7 +189,8 @@ class Gan(Training):
     patience: PositiveInt | None = None
     """Stop after this many records without a smaller Fréchet distance of the samples' codes to those of
     the validation split, and keep the weights of the smallest; none: never, and keep the last. Where
-    the discriminator is to choose among draws, it does, by what it knows so far."""
+    the discriminator is to choose among draws, it does, by its logits as they are: `draws_per_sample`
+    times 5000 draws for each record."""
     ema_decay: Share = 0.999
     """Decay of the moving average of the generator's weights, which is what is published."""
     draws_per_sample: PositiveInt = 1

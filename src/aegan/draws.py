@@ -39,12 +39,14 @@ def draws_of(
     """The seeds of a step of so many phases of each network."""
     seeds = training.step_seeds(seed, step, part)
     noise, penalty, dropout = (next(seeds) for _ in range(3))
-    others = [(next(seeds), next(seeds)) for _ in range(discriminator - 1)]
+    earlier = [(next(seeds), next(seeds)) for _ in range(discriminator - 1)]
     augmentation = [[next(seeds), next(seeds)] for _ in range(discriminator + 1)]
+    # Last, so that one step of the generator draws the same with and without them.
     further = [(next(seeds), [next(seeds), next(seeds)]) for _ in range(generator - 1)]
+    noises = [*(of_noise for of_noise, _ in earlier), noise]
     return Draws(
-        noise=tf.stack([*(own for own, _ in others), noise, noise, *(own for own, _ in further)]),
-        penalty=tf.stack([*(own for _, own in others), penalty]),
+        noise=tf.stack([*noises, noise, *(of_noise for of_noise, _ in further)]),
+        penalty=tf.stack([*(of_penalty for _, of_penalty in earlier), penalty]),
         dropout=dropout,
         part=part,
         augmentation=tf.stack([*augmentation, *(pair for _, pair in further)]),

@@ -94,7 +94,7 @@ class GanLearner:
         """Steps of the discriminator, then those of the generator, if it learns.
 
         The generator's first is on the samples of the discriminator's last, so that one pass of the
-        generator serves both. Metrics are of the last step of each network.
+        generator serves both. Metrics are of the last step of each network (in full batch, their means).
 
         Args:
             batch: [B · discriminator_steps, ...] float32; of a conditional GAN a pair of that and
@@ -109,7 +109,7 @@ class GanLearner:
             part = whole.part(phase, steps)
             samples = game.generated(self._noise(part, draws, phase))
             self.apply(0, *game.discriminator_gradients(part, samples, draws, phase, replicas.mean))
-            return {}  # what is not finite here is not in the last step either
+            return {}  # where this is NaN, the last step is NaN, too, and its metrics tell
 
         def generate(phase: int | Tensor) -> dict[str, Tensor]:
             found = self._generator_gradients(last, draws, phase, replicas.mean)
@@ -179,17 +179,18 @@ class GanLearner:
         if self._frequencies is not None:
             drawn = draw_classes(self._frequencies, count, seed)
             classes = tf.repeat(drawn, number, axis=0)
-        size = count * number
+        size, made = count * number, []
         noise = draw_noise(self._mixture, self._section.noise_size, size, seed, classes)
-        made = [
-            self.average(tf.nest.map_structure(lambda a: a[i : i + SAMPLED_AT_ONCE], noise))  # noqa: B023
-            for i in range(0, size, SAMPLED_AT_ONCE)
-        ]
-        samples = tf.concat(made, 0)
-        if number > 1:
-            rated = samples if classes is None else [samples, classes]
-            samples = choose(samples, self.discriminator(rated), number, seed)
-        return np.asarray(samples)
+        at_once = max(1, SAMPLED_AT_ONCE // number) * number  # all draws of a sample
+        for start in range(0, size, at_once):
+            rows = slice(start, start + at_once)
+            samples = self.average(tf.nest.map_structure(lambda a: a[rows], noise))  # noqa: B023
+            if number > 1:
+                rated = samples if classes is None else [samples, classes[rows]]
+                own = tf.random.fold_in(seed, start)
+                samples = choose(samples, self.discriminator(rated), number, own)
+            made.append(samples)
+        return np.asarray(tf.concat(made, 0))
 
     def state(self) -> list[Any]:
         """Weights of all networks and both optimisers' slots."""

@@ -1,8 +1,9 @@
 """Several GPUs of one machine: each takes a share of the work, and all hold the same weights.
 
-With one device everything here is the identity. What a *share* is summed up to does not depend on how
-many there are: in full batch to the last bit, in mini-batches up to the rounding of float32 sums.
-Several devices run TensorFlow's own graph, so the one to compare with is trained with `compiler: graph`.
+With one device everything here but `in_turn` is the identity. What a *share* is summed up to does not
+depend on how many there are: in full batch to the last bit, in mini-batches up to the rounding of
+float32 sums. Several devices run TensorFlow's own graph, so the one to compare with is trained with
+`compiler: graph`.
 """
 
 from __future__ import annotations
@@ -96,10 +97,16 @@ def in_turn(
 ) -> dict[str, Tensor]:
     """Do the updates numbered from `start` to before `stop`, one after the other.
 
+    Args:
+        update: takes its number and returns metrics, float32 scalars by name.
+        start: the first number.
+        stop: the one after the last.
+        found: the metrics so far, under the same names.
+
     Returns:
-        The metrics of the last, under the same names as `found`; if there are none, `found`.
+        The metrics of the last update; if there are none, `found`.
     """
-    if count() > 1:  # whose gradients are not added up within a loop
+    if count() > 1:  # devices cannot add up their gradients within a loop
         for number in range(start, stop):
             found = update(number)
     elif start < stop:  # a loop in the program: unrolled, each of them would be compiled anew

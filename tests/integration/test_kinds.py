@@ -53,7 +53,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
         {
             "data": {"kind": "tabular"},
             "normalize": {"method": "standard"},
-            "gan": {"draws_per_sample": 2}
+            "gan": {"draws_per_sample": 2, "patience": 40}
             | {"learning_rate": 0.0, "discriminator_learning_rate": 0.001},
         },
     ),

@@ -18,7 +18,7 @@ from aegan.stages.stage import run_stage
 
 @pytest.fixture(autouse=True)
 def in_a_terminal() -> Iterator[None]:
-    """SIGINT as a terminal has it: what a shell started in the background ignores it."""
+    """SIGINT as a terminal has it: a process that a shell starts in the background ignores it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
