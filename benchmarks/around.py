@@ -74,21 +74,21 @@ MODES: dict[str, Callable[..., tuple[Any, Any, Array, Any]]] = {
 
 
 def rate(program: Any, seconds: float) -> float:
-    """Samples per second of a program that ran once before."""
-    units, done, start = program.most_units, 0, time.perf_counter()
+    """Steps per second of a program of mini-batches."""
+    count, done, start = program.most_units, 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
-        program.run(done + units, units, [0.0] * len(program.names))
-        done += units
-    return program.samples * done / program.units / (time.perf_counter() - start)
+        program.run(done + count, count, [0.0] * len(program.names))
+        done += count
+    return done / (time.perf_counter() - start)
 
 
 def rate_alone(mode: str) -> float:
-    """The same of the steps alone."""
+    """Steps per second with nothing around them."""
     from aegan.programs import MiniBatches
 
     learner, plan, examples, _ = MODES[mode]()
     program = MiniBatches(learner, examples, plan, streamed=False)
-    rate(program, 2.0)
+    rate(program, 2.0)  # compiles
     return rate(program, 8.0)
 
 
@@ -103,7 +103,7 @@ def line_of(mode: str, seconds: float) -> dict[str, Any]:
     from aegan.store import open_store
 
     before = rate_alone(mode)
-    steps = int(seconds * before / MODES[mode]()[1].batch_size)
+    steps = int(seconds * before)
     learner, plan, examples, decode = MODES[mode](steps=steps)
     every = preview_interval(getattr(configured(mode, steps=steps), mode))
     calls: list[tuple[int, float]] = []  # steps and seconds
@@ -134,7 +134,7 @@ def line_of(mode: str, seconds: float) -> dict[str, Any]:
         "what": f"default {mode}, {steps:,} steps in {whole:.0f} s, outside its steps",
         "value": round(1 - (taken + calls[0][1]) / whole, 4),
         "unit": "share of the seconds",
-        "steps_to_alone": round(done * plan.batch_size / taken / alone, 3),
+        "steps_to_alone": round(done / taken / alone, 3),
         "files": written,
         "at_most": MOST_AROUND,
     }

@@ -62,19 +62,6 @@ def parts(kind: str, **section: Any) -> tuple[Any, Any, Array]:
     return learner, autoencoder.plan(config), examples
 
 
-def gan_parts(**section: Any) -> tuple[Any, Any, Array]:
-    """The same of the default GAN, on as many whitened codes as Fashion-MNIST has examples."""
-    from aegan import gan, latent
-    from aegan.config_file import validate
-
-    tree = {"name": "b", "data": {"source": "x", "kind": "image"}, "gan": section}
-    config = validate(tree, "benchmark")
-    size = config.autoencoder.latent_size
-    codes = np.random.default_rng(0).standard_normal((60_000, size), np.float32)
-    learner = gan.GanLearner(config, (size,), latent.standard_gaussian(size))
-    return learner, gan.plan(config), codes
-
-
 def streamed(kind: str, rounds: int) -> dict[str, Any]:
     """The line of one network: rates of the real loop."""
     from training import rate_of_loop
@@ -157,11 +144,12 @@ def bare_pass(kind: str, learner: Any, plan: Any, data: Any) -> Callable[[], Any
 def full_batch(kind: str, rounds: int) -> dict[str, Any]:
     """The line of one training."""
     import tensorflow as tf
+    from around import of_gan
 
     from aegan.full_batch import FullBatch
 
     full = {"batch": "full", "steps": 10**6}
-    learner, plan, examples = gan_parts(**full) if kind == "gan" else parts(kind, **full)
+    learner, plan, examples = of_gan(**full)[:3] if kind == "gan" else parts(kind, **full)
     program = FullBatch(learner, examples, plan, streamed=False)
     bare = bare_pass(kind, learner, plan, tf.constant(examples))
 
